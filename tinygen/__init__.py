@@ -1,0 +1,18 @@
+"""tinygen: generative models from first principles, on an automatic-differentiation engine to read in an afternoon.
+
+Reading order: ``backend`` (which library an array lives in), ``record`` and ``tensor`` (what is recorded),
+``ops`` (each operation beside its derivative), ``autograd`` (the walk back), ``transforms`` (Jacobians and kin).
+"""
+
+from tinygen import random
+from tinygen.autograd import detect_anomaly, grad
+from tinygen.backend import cuda_is_available, default_dtype, device, set_default_device, set_default_dtype
+from tinygen.ops import *  # noqa: F403
+from tinygen.ops import __all__ as _operations
+from tinygen.record import no_grad
+from tinygen.tensor import Primitive, Tensor, detach
+
+__all__ = [
+    "Primitive", "Tensor", "cuda_is_available", "default_dtype", "detach", "detect_anomaly", "device", "grad",
+    "no_grad", "random", "set_default_device", "set_default_dtype", *_operations,
+]  # fmt: skip

@@ -1,0 +1,271 @@
+"""Floor 4. How the record is walked backwards: grad, backward, detect_anomaly.
+
+The chain rule in one loop: take the recorded operations in falling order of their sequence numbers, hand the
+cotangent of each result to the rules of its arguments, and add up what arrives at each tensor.  Without
+``create_graph`` the rules run on raw arrays; with it they run on tensors and are recorded in turn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import Array, library, namespace
+from tinygen.ops.convert import ones_like, tensor
+from tinygen.ops.shape import sum_to
+from tinygen.record import Location, Mode, Node, brief, mode, show_location
+from tinygen.tensor import Tensor, wrap
+
+__all__ = ["backward", "detect_anomaly", "grad"]
+
+Cotangent = Any  # a raw array, or with create_graph a Tensor
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    *,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+    release: bool = False,
+) -> tuple[Any, ...]:
+    """Gradients of outputs (weighted by ``grad_outputs``, ones for scalars) with respect to each input.
+
+    Only what lies between inputs and outputs is visited, and only the needed arguments' rules run.  Inputs may
+    be computed tensors.  The result is a tuple of tensors, detached unless ``create_graph``; an input that the
+    outputs do not depend on raises, or gives None with ``allow_unused``.  ``release`` frees the record on the way.
+
+    >>> import tinygen as tg
+    >>> x = tg.tensor(3.0, requires_grad=True)
+    >>> (slope,) = tg.grad(x**3, x, create_graph=True)
+    >>> float(slope), float(tg.grad(slope, x)[0])
+    (27.0, 18.0)
+    """
+    if create_graph and release:
+        raise ValueError("grad: release=True would free the record that create_graph=True refers to; choose one")
+    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if create_graph and not mode.get().recording:
+        raise RuntimeError("grad: create_graph=True inside no_grad() would record nothing; leave no_grad() first")
+    for position, given in enumerate(outs + targets):
+        if not isinstance(given, Tensor):
+            raise TypeError(f"grad: outputs and inputs must be tensors, got {type(given).__name__}")
+        if not given.requires_grad:
+            what = f"output {position}" if position < len(outs) else f"input {position - len(outs)}"
+            raise ValueError(f"grad: {what} of shape {given.shape} does not require a gradient; nothing was recorded for it")
+    seeds = _seeds("grad", outs, grad_outputs, create_graph)
+    found = _walk(outs, seeds, targets, create_graph, release)
+    for position, value in enumerate(found):
+        if value is None and not allow_unused:
+            raise ValueError(
+                f"grad: the outputs do not depend on input {position} (shape {targets[position].shape}); "
+                f"leave it out, or pass allow_unused=True to get None"
+            )
+    return tuple(_as_result(value, target) for value, target in zip(found, targets, strict=True))
+
+
+def backward(self: Tensor, gradient: Any = None) -> None:
+    """Add the gradient of this tensor into ``.grad`` of every leaf it was computed from, and free the record.
+
+    A second call raises: sum the losses first, or use ``tg.grad``, which leaves the record alone.
+    """
+    if not self.requires_grad:
+        raise ValueError(f"backward: this tensor of shape {self.shape} does not require a gradient; nothing was recorded for it")
+    leaves = _leaves(self)
+    found = _walk([self], _seeds("backward", [self], None if gradient is None else [gradient], False), leaves, False, True)
+    for leaf, value in zip(leaves, found, strict=True):
+        result = _as_result(value, leaf)
+        leaf.grad = result if leaf.grad is None else wrap(leaf.grad._data + result._data, None, False)
+
+
+def _seeds(name: str, outputs: list[Tensor], given: Any, create_graph: bool) -> list[Cotangent]:
+    """The cotangents to start from."""
+    if given is None:
+        for output in outputs:
+            if output.size != 1:
+                raise ValueError(
+                    f"{name}: the output of shape {output.shape} is not a scalar; take .sum() or .mean() of it, "
+                    f"or give the cotangent of that shape"
+                )
+        seeds = [ones_like(output) for output in outputs]
+    else:
+        cotangents = [given] if isinstance(given, Tensor) or hasattr(given, "dtype") else list(given)
+        if len(cotangents) != len(outputs):
+            raise ValueError(f"{name}: {len(outputs)} outputs need as many cotangents, got {len(cotangents)}")
+        seeds = [c if isinstance(c, Tensor) else tensor(c) for c in cotangents]
+        for seed, output in zip(seeds, outputs, strict=True):
+            if (seed.shape, seed.dtype, seed.device) != (output.shape, output.dtype, output.device):
+                raise ValueError(
+                    f"{name}: an output {brief(output._data)} on {output.device} needs a cotangent like it, "
+                    f"got {brief(seed._data)} on {seed.device}"
+                )
+    return seeds if create_graph else [seed._data for seed in seeds]  # type: ignore[return-value]
+
+
+def _as_result(value: Cotangent, target: Tensor) -> Any:
+    if value is None or isinstance(value, Tensor):
+        return value
+    return wrap(library(target._data).xp.asarray(value), None, False)
+
+
+def _key(tensor: Tensor) -> Any:
+    """What a tensor is recognised by: a computed one by its node, a leaf by itself."""
+    return tensor.node or id(tensor)
+
+
+def _reachable(outputs: Iterable[Tensor]) -> list[Node]:
+    """Every node that a gradient of the outputs may visit, oldest first.  No recursion: depth is no limit."""
+    pending = [output.node for output in outputs if output.node is not None]
+    seen = set(pending)
+    while pending:
+        node = pending.pop()
+        if node.args is None:
+            raise RuntimeError(
+                f"the record of {node.primitive.name} at {show_location(node.location)} was freed by an earlier backward(); "
+                f"sum the losses and call backward() once, or use tg.grad"
+            )
+        for position in node.needs:
+            parent = node.args[position].node
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                pending.append(parent)
+    return sorted(seen, key=_sequence)
+
+
+_sequence = operator.attrgetter("sequence")
+
+
+def _leaves(output: Tensor) -> list[Tensor]:
+    """The leaves that a tensor was computed from (itself, if it is one)."""
+    arguments = [node.args[position] for node in _reachable([output]) for position in node.needs]  # type: ignore[index]
+    return list({id(leaf): leaf for leaf in [output, *arguments] if leaf.node is None}.values())
+
+
+def _walk(
+    outputs: list[Tensor], seeds: list[Cotangent], targets: list[Tensor], create_graph: bool, release: bool
+) -> list[Cotangent]:
+    """The cotangents of the targets; None where the outputs do not depend on one."""
+    nodes = _reachable(outputs)
+    wanted = {_key(target) for target in targets}
+    useful = set(wanted)  # the targets and all that is computed from them
+    for node in nodes:
+        args = node.args
+        for position in node.needs:
+            if (args[position].node or id(args[position])) in useful:  # type: ignore[index]
+                useful.add(node)
+                break
+
+    cotangents: dict[Any, Cotangent] = {}
+    for output, seed in zip(outputs, seeds, strict=True):
+        _accumulate(cotangents, _key(output), seed)
+    before = mode.get()
+    while nodes:
+        node = nodes.pop()
+        if node not in useful or node not in cotangents:
+            continue
+        g = cotangents[node] if node in wanted else cotangents.pop(node)
+        if create_graph:
+            mode.set(Mode(True, before.inspect, (node.primitive.name, node.location)))
+            try:
+                _visit(node, g, wrap(node.output, node, True), _recorded_arguments(node), useful, cotangents)
+            finally:
+                mode.set(before)
+        else:
+            _visit(node, g, node.output, node.inputs, useful, cotangents)
+        if release:
+            node.args = None
+            node.inputs, node.output = [], None
+    return [cotangents.get(_key(target)) for target in targets]
+
+
+def _visit(
+    node: Node, g: Cotangent, output: Any, arguments: list[Any], useful: set[Any], cotangents: dict[Any, Cotangent]
+) -> None:
+    """Run the rules of one node's useful arguments and hand on what they return."""
+    primitive, inspect = node.primitive, mode.get().inspect
+    for position in node.needs:
+        parent = node.args[position]  # type: ignore[index]
+        key = parent.node or id(parent)
+        if key not in useful:
+            continue
+        try:
+            cotangent = primitive.rules[position](g, output, *arguments, **node.kwargs)  # type: ignore[misc]
+        except (IndexError, TypeError) as error:
+            if type(primitive.rules) is tuple and (position >= len(primitive.rules) or primitive.rules[position] is None):
+                message = f"{primitive.name}: has no derivative with respect to argument {position}; detach() it"
+                raise ValueError(f"{message} (recorded at {show_location(node.location)})") from error
+            raise
+        value = node.inputs[position]
+        if cotangent.shape != value.shape and primitive.elementwise:
+            cotangent = sum_to(cotangent, shape=value.shape)
+        if cotangent.shape != value.shape or cotangent.dtype != value.dtype:
+            raise AssertionError(
+                f"the derivative rule of {primitive.name} for argument {position} returned "
+                f"{cotangent.dtype}{cotangent.shape}, the argument is {value.dtype}{value.shape}"
+            )
+        if inspect is not None and not isinstance(cotangent, Tensor):
+            name = f"the derivative of {primitive.name} for argument {position}"
+            inspect(name, [g, *node.inputs], cotangent, node.location)
+        _accumulate(cotangents, key, cotangent)
+
+
+def _accumulate(cotangents: dict[Any, Cotangent], key: Any, cotangent: Cotangent) -> None:
+    cotangents[key] = cotangents[key] + cotangent if key in cotangents else cotangent
+
+
+def _recorded_arguments(node: Node) -> list[Any]:
+    """A node's arguments as tensors, for rules that are recorded in turn."""
+    arguments = []
+    for position, (arg, raw) in enumerate(zip(node.args, node.inputs, strict=True)):  # type: ignore[arg-type]
+        if isinstance(arg, Tensor):
+            if arg._data is not raw and position in node.needs:
+                raise RuntimeError(
+                    f"grad: create_graph=True needs the tensor of shape {arg.shape} that {node.primitive.name} used at "
+                    f"{show_location(node.location)}, but it was rebound since (by an optimiser or assign); "
+                    f"take the gradient before the step"
+                )
+            arguments.append(arg if arg._data is raw else wrap(raw, None, False))
+        else:
+            arguments.append(wrap(raw, None, False) if hasattr(raw, "dtype") else raw)
+    return arguments
+
+
+# --- looking for the first NaN or infinity ------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Raise FloatingPointError at the first operation, forward or backward, that makes a NaN or an infinity.
+
+    The message names the operation and the user's line; in a second backward also the operation that is
+    differentiated.  Every result is looked at, which on a device synchronises: for debugging only.
+    """
+    token = mode.set(mode.get()._replace(inspect=_raise_if_first_anomaly))
+    try:
+        yield
+    finally:
+        mode.reset(token)
+
+
+def _raise_if_first_anomaly(name: str, inputs: list[Any], output: Array, location: Location) -> None:
+    made = _anomalies(output)
+    if made and not made <= set().union(*map(_anomalies, inputs)):
+        shapes = ", ".join(str(value.shape) for value in inputs if hasattr(value, "shape"))
+        raise FloatingPointError(f"{name} made {' and '.join(sorted(made))} at {show_location(location)}; operand shapes: {shapes}")
+
+
+def _anomalies(value: Any) -> set[str]:
+    if isinstance(value, (int, float)):
+        value = np.float64(value)
+    if not hasattr(value, "dtype") or value.dtype.kind != "f":
+        return set()
+    xp = namespace(value)
+    return {name for name, test in (("NaN", xp.isnan), ("infinity", xp.isinf)) if bool(test(value).any())}
+
+
+Tensor.backward = backward  # type: ignore[method-assign]

@@ -1,0 +1,102 @@
+"""Floor 2. What an operation accepts: one device, one floating dtype, weak Python numbers, and clear refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import Array, default_dtype, device_of
+
+_WEAK = (float, int, bool)
+
+
+def harmonise(name: str, operands: list[Any], promotes: bool) -> list[Any]:
+    """The raw operands of operation ``name``, on one device and with one floating dtype.
+
+    Python and NumPy *scalars* are weak: they take the dtype of the arrays.  If ``promotes``, integer
+    arrays take the dtype of the floating ones, so that float32 never becomes float64 by itself.
+    Raises TypeError where two floating dtypes or two devices meet.
+    """
+    first = operands[0]
+    if len(operands) == 2:  # the two cases that nearly every call is; the rest of this function is for the others
+        second = operands[1]
+        if type(second) is float or type(second) is int:
+            if type(first) is np.ndarray and first.dtype.kind == "f":
+                return operands
+        elif type(first) is type(second) is np.ndarray and first.dtype is second.dtype and first.dtype.kind == "f":
+            return operands
+
+    arrays = {}
+    for position, operand in enumerate(operands):
+        if isinstance(operand, np.generic):
+            operands[position] = operand.item()
+        elif hasattr(operand, "dtype"):
+            arrays[position] = operand
+        elif promotes and not isinstance(operand, _WEAK):
+            raise TypeError(
+                f"{name}: argument {position} is a {type(operand).__name__}, not a tensor, array or number; "
+                f"make it a tensor with tg.tensor(...)"
+            )
+    devices = {position: device_of(array) for position, array in arrays.items()}
+    if len(set(devices.values())) > 1:
+        raise TypeError(f"{name}: operands live on different devices: {_list(arrays, devices)}; move one with .to(...)")
+    floating = {position: array.dtype for position, array in arrays.items() if array.dtype.kind in "fc"}
+    if len(set(floating.values())) > 1:
+        raise TypeError(
+            f"{name}: operands mix floating dtypes: {_list(arrays, floating)}; convert one with .astype(...)"
+        )
+    if promotes and floating:
+        dtype = next(iter(floating.values()))
+        for position, array in arrays.items():
+            if array.dtype.kind in "iu":
+                operands[position] = array.astype(dtype)
+    return operands
+
+
+def settle_dtype(result: Array, operands: list[Any]) -> Array:
+    """``result`` in the default dtype if it is floating and no operand was: NumPy makes float64 of integers."""
+    dtypes = [operand.dtype for operand in operands if hasattr(operand, "dtype")]
+    if result.dtype.kind != "f" or any(dtype.kind in "fc" for dtype in dtypes):
+        return result
+    return result.astype(default_dtype(), copy=False)
+
+
+def refusal(name: str, operands: list[Any], error: Exception) -> Exception:
+    """The library's error, again, with the operation's name and the shapes of its operands in front."""
+    if str(error).startswith(name):
+        return error
+    shapes = ", ".join(str(operand.shape) for operand in operands if hasattr(operand, "shape"))
+    advice = ""
+    if "broadcast" in str(error):
+        advice = "; sizes must be equal or 1, aligned from the right: use reshape or expand_dims on one of them"
+    elif "ingular" in str(error):
+        advice = "; add a multiple of the identity, or use det, whose derivative exists at singular matrices"
+    message = f"{name}: {error} (operand shapes: {shapes}){advice}"
+    return type(error)(message)
+
+
+def own(array: Any) -> Any:
+    """A copy of a caller's array for the record, so that writing into it later cannot change a gradient."""
+    return array.copy() if hasattr(array, "dtype") and not isinstance(array, np.generic) else array
+
+
+def _list(arrays: dict[int, Array], facts: dict[int, Any]) -> str:
+    return ", ".join(f"argument {position} of shape {arrays[position].shape} is {facts[position]}" for position in facts)
+
+
+def require_float(name: str, array: Array) -> None:
+    """Raise TypeError unless ``array`` can carry a gradient."""
+    if array.dtype.kind != "f":
+        raise TypeError(f"{name}: only floating tensors can require gradients, got {array.dtype}; use .astype(...)")
+
+
+def axes_of(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
+    """``axis`` (None for all, a number or several) as different non-negative numbers, in rising order."""
+    if axis is None:
+        return tuple(range(ndim))
+    given = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    axes = tuple(sorted(int(a) + ndim if a < 0 else int(a) for a in given))
+    if any(not 0 <= a < ndim for a in axes) or len(set(axes)) < len(axes):
+        raise np.exceptions.AxisError(f"{name}: axis {axis} does not fit {ndim} axes (or repeats one)")
+    return axes

@@ -1,0 +1,304 @@
+"""Floor 3. Convolution (cross-correlation, as in every deep-learning library) as one trilinear form.
+
+    T(x, w, g) = ⟨conv(x, w), g⟩ = Σ x[n, c, s·i + d·k − p] · w[o, c, k] · g[n, o, i]
+
+is linear in the input x, in the weight w and in the output's cotangent g.  Leaving one of the three out gives
+the three contractions below; each one's derivatives are the other two, so derivatives of every order close.
+The transposed convolution is the contraction that leaves out the input.
+
+Inside, images are (N, H, W, C): then a window is a few contiguous runs, and the product over (kernel, channel)
+is one matrix product.  Columns (unrolled windows) exist only for a cache-sized block at a time and are made
+again in the backward pass instead of being saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tinygen.backend import Array, column_block_bytes, namespace
+from tinygen.ops.shape import expand_dims, reshape, squeeze
+from tinygen.tensor import Tensor, primitive
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The sizes of one convolution, all (height, width); every contraction carries all of them explicitly."""
+
+    input_size: Pair
+    kernel_size: Pair
+    output_size: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    groups: int
+
+    @property
+    def padded_size(self) -> Pair:
+        """Height and width of the input with its padding, at least as large as the windows reach."""
+        h, w = (
+            max(size + 2 * padding, (out - 1) * stride + dilation * (kernel - 1) + 1)
+            for size, padding, out, stride, dilation, kernel in zip(
+                self.input_size, self.padding, self.output_size, self.stride, self.dilation, self.kernel_size, strict=True
+            )
+        )
+        return h, w
+
+
+# --- the three contractions --------------------------------------------------------------------------------------
+
+
+@primitive()
+def _conv(x: Array, w: Array, *, geometry: Geometry) -> Array:
+    """⟨·, g⟩ left open: x (N, C, H, W), w (O, C/groups, KH, KW) to (N, O, OH, OW)."""
+    xp, (kh, kw) = namespace(x), geometry.kernel_size
+    n, o = x.shape[0], w.shape[0]
+    out = xp.empty((n, *geometry.output_size, o), dtype=x.dtype)
+    padded = _padded(x, geometry)
+    for channels, outputs in _groups(x.shape[1], o, geometry.groups):
+        windows = _windows(padded[..., channels], geometry)
+        matrix = w[outputs].transpose(2, 3, 1, 0).reshape(-1, outputs.stop - outputs.start)
+        for samples, rows in _blocks(xp, windows):
+            columns = _columns(windows[samples, rows])
+            if geometry.groups == 1:
+                xp.dot(columns, matrix, out=out[samples, rows].reshape(-1, o))
+            else:
+                out[samples, rows, :, outputs] = (columns @ matrix).reshape(*windows[samples, rows].shape[:3], -1)
+    return out.transpose(0, 3, 1, 2)
+
+
+@primitive()
+def _conv_input(g: Array, w: Array, *, geometry: Geometry) -> Array:
+    """⟨x, ·⟩ left open: g (N, O, OH, OW), w (O, C/groups, KH, KW) to (N, C, H, W)."""
+    if geometry.stride == (1, 1) and all(d * (k - 1) >= p for d, k, p in _zip(geometry)):
+        return _conv.forward(g, _flipped(w, geometry.groups), geometry=_reversed(geometry))
+    xp, (kh, kw), (sh, sw), (dh, dw) = namespace(g), geometry.kernel_size, geometry.stride, geometry.dilation
+    c = w.shape[1] * geometry.groups
+    padded = xp.zeros((g.shape[0], *geometry.padded_size, c), dtype=g.dtype)
+    nhwc = g.transpose(0, 2, 3, 1)
+    for channels, outputs in _groups(c, w.shape[0], geometry.groups):
+        windows = _windows(padded[..., channels], geometry)
+        matrix = w[outputs].transpose(0, 2, 3, 1).reshape(outputs.stop - outputs.start, -1)
+        for samples, rows in _blocks(xp, windows):
+            block = nhwc[samples, rows, :, outputs]
+            columns = (block.reshape(-1, block.shape[-1]) @ matrix).reshape(windows[samples, rows].shape)
+            for i in range(kh):  # each tap's positions are distinct, so adding to this view adds to the image
+                for j in range(kw):
+                    windows[samples, rows, :, i, j] += columns[:, :, :, i, j]
+    (ph, pw), (h, width) = geometry.padding, geometry.input_size
+    return padded[:, ph : ph + h, pw : pw + width].transpose(0, 3, 1, 2)
+
+
+@primitive()
+def _conv_weight(x: Array, g: Array, *, geometry: Geometry) -> Array:
+    """⟨w, ·⟩ left open: x (N, C, H, W), g (N, O, OH, OW) to (O, C/groups, KH, KW)."""
+    xp, o = namespace(x), g.shape[1]
+    weight = xp.zeros((o, x.shape[1] // geometry.groups, *geometry.kernel_size), dtype=x.dtype)
+    padded = _padded(x, geometry)
+    nhwc = g.transpose(0, 2, 3, 1)
+    for channels, outputs in _groups(x.shape[1], o, geometry.groups):
+        windows = _windows(padded[..., channels], geometry)
+        total = xp.zeros((outputs.stop - outputs.start, windows[0, 0, 0].size), dtype=x.dtype)
+        for samples, rows in _blocks(xp, windows):
+            block = nhwc[samples, rows, :, outputs]
+            total += block.reshape(-1, block.shape[-1]).T @ _columns(windows[samples, rows])
+        weight[outputs] = total.reshape(-1, *windows.shape[3:]).transpose(0, 3, 1, 2)
+    return weight
+
+
+_conv.derivatives(
+    lambda g, y, x, w, geometry: _conv_input(g, w, geometry=geometry),
+    lambda g, y, x, w, geometry: _conv_weight(x, g, geometry=geometry),
+)
+_conv_input.derivatives(
+    lambda x, y, g, w, geometry: _conv(x, w, geometry=geometry),
+    lambda x, y, g, w, geometry: _conv_weight(x, g, geometry=geometry),
+)
+_conv_weight.derivatives(
+    lambda w, y, x, g, geometry: _conv_input(g, w, geometry=geometry),
+    lambda w, y, x, g, geometry: _conv(x, w, geometry=geometry),
+)
+
+
+def _zip(geometry: Geometry) -> Iterator[tuple[int, int, int]]:
+    return zip(geometry.dilation, geometry.kernel_size, geometry.padding, strict=True)
+
+
+def _flipped(w: Array, groups: int) -> Array:
+    """The weight with which the input gradient of a stride-1 convolution is a convolution itself."""
+    o, c, kh, kw = w.shape
+    grouped = w.reshape(groups, o // groups, c, kh, kw)[..., ::-1, ::-1]
+    return grouped.transpose(0, 2, 1, 3, 4).reshape(groups * c, o // groups, kh, kw)
+
+
+def _reversed(geometry: Geometry) -> Geometry:
+    """The geometry of that convolution: from the output back to the input."""
+    p, q = (d * (k - 1) - p for d, k, p in _zip(geometry))
+    return Geometry(
+        geometry.output_size, geometry.kernel_size, geometry.input_size, (1, 1), (p, q), geometry.dilation, geometry.groups
+    )
+
+
+def _groups(c: int, o: int, groups: int) -> Iterator[tuple[slice, slice]]:
+    """The input and output channels of each group."""
+    for i in range(groups):
+        yield slice(i * c // groups, (i + 1) * c // groups), slice(i * o // groups, (i + 1) * o // groups)
+
+
+def _padded(x: Array, geometry: Geometry) -> Array:
+    """x (N, C, H, W) as (N, H, W, C) with zeros around it, so that windows are contiguous runs of channels."""
+    xp, (ph, pw), (h, w) = namespace(x), geometry.padding, geometry.input_size
+    nhwc = x.transpose(0, 2, 3, 1)
+    if geometry.padded_size == (h, w):
+        return xp.ascontiguousarray(nhwc)
+    padded = xp.zeros((x.shape[0], *geometry.padded_size, x.shape[1]), dtype=x.dtype)
+    padded[:, ph : ph + h, pw : pw + w] = nhwc
+    return padded
+
+
+def _windows(padded: Array, geometry: Geometry) -> Array:
+    """A view (N, OH, OW, KH, KW, C) of an image (N, H, W, C): the window of every output position."""
+    n, h, w, c = padded.strides
+    (sh, sw), (dh, dw) = geometry.stride, geometry.dilation
+    return namespace(padded).lib.stride_tricks.as_strided(
+        padded,
+        shape=(padded.shape[0], *geometry.output_size, *geometry.kernel_size, padded.shape[3]),
+        strides=(n, sh * h, sw * w, dh * h, dw * w, c),
+    )
+
+
+def _blocks(xp: Any, windows: Array) -> Iterator[tuple[slice, slice]]:
+    """Slices of samples and of output rows whose columns fit into one block."""
+    n, height = windows.shape[:2]
+    row = windows[0, 0].size * windows.itemsize if n and height else 1
+    rows = max(1, column_block_bytes(xp) // max(1, row))
+    samples = max(1, rows // max(1, height))
+    for first in range(0, n, samples):
+        for top in range(0, height, rows):
+            yield slice(first, min(first + samples, n)), slice(top, min(top + rows, height))
+
+
+def _columns(windows: Array) -> Array:
+    """The windows of one block as rows of a matrix."""
+    return windows.reshape(windows.shape[0] * windows.shape[1] * windows.shape[2], -1)
+
+
+# --- the public functions ----------------------------------------------------------------------------------------
+
+
+def _pair(name: str, what: str, value: Any, least: int) -> Pair:
+    pair = (value, value) if isinstance(value, int) else tuple(value)
+    if len(pair) != 2 or any(not isinstance(v, int) or v < least for v in pair):
+        raise ValueError(f"{name}: {what} must be one or two whole numbers, at least {least}, got {value}")
+    return pair
+
+
+def _check(name: str, x: Any, weight: Any, bias: Any, channels: int, outputs: int, groups: int) -> None:
+    """Raise unless images, weight, bias and groups fit; ``channels`` is what the weight asks of the images."""
+    if x.ndim != 4 or weight.ndim != 4:
+        raise ValueError(f"{name}: x and weight need the same spatial axes after their first two, got {x.shape}, {weight.shape}")
+    if groups < 1 or x.shape[1] % groups or outputs % groups:
+        raise ValueError(f"{name}: groups={groups} must divide {x.shape[1]} input and {outputs} output channels")
+    if x.shape[1] != channels:
+        raise ValueError(f"{name}: x {x.shape} has {x.shape[1]} channels, weight {weight.shape} with groups={groups} needs {channels}")
+    if bias is not None and tuple(bias.shape) != (outputs,):
+        raise ValueError(f"{name}: bias must have shape ({outputs},), got {bias.shape}")
+
+
+def _with_bias(y: Any, bias: Any) -> Tensor:
+    return y if bias is None else y + reshape(bias, (1, -1, 1, 1))  # type: ignore[no-any-return]
+
+
+def conv2d(
+    x: Any, weight: Any, bias: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Tensor:
+    """Convolution of x (N, C, H, W) with weight (O, C/groups, KH, KW): (N, O, OH, OW).
+
+    OH = ⌊(H + 2·padding − dilation·(KH − 1) − 1) / stride⌋ + 1.
+    """
+    _check("conv2d", x, weight, bias, weight.shape[1] * groups, weight.shape[0], groups)
+    s, p, d = _pair("conv2d", "stride", stride, 1), _pair("conv2d", "padding", padding, 0), _pair("conv2d", "dilation", dilation, 1)
+    size, kernel = tuple(x.shape[2:]), tuple(weight.shape[2:])
+    oh, ow = ((size[a] + 2 * p[a] - d[a] * (kernel[a] - 1) - 1) // s[a] + 1 for a in (0, 1))
+    if oh < 1 or ow < 1:
+        raise ValueError(f"conv2d: a kernel {kernel} with dilation {d} does not fit into {size} with padding {p}")
+    return _with_bias(_conv(x, weight, geometry=Geometry(size, kernel, (oh, ow), s, p, d, groups)), bias)
+
+
+def conv_transpose2d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
+    """The adjoint of conv2d: x (N, O, OH, OW) with weight (O, C/groups, KH, KW) gives (N, C, H, W).
+
+    H = (OH − 1)·stride − 2·padding + dilation·(KH − 1) + output_padding + 1; output_padding chooses among the
+    sizes that conv2d maps to the same OH and must be smaller than stride or dilation.
+    """
+    name = "conv_transpose2d"
+    _check(name, x, weight, bias, weight.shape[0], weight.shape[1] * groups, groups)
+    s, p, d = _pair(name, "stride", stride, 1), _pair(name, "padding", padding, 0), _pair(name, "dilation", dilation, 1)
+    extra, size, kernel = _pair(name, "output_padding", output_padding, 0), tuple(x.shape[2:]), tuple(weight.shape[2:])
+    if any(extra[a] >= max(s[a], d[a]) for a in (0, 1)):
+        raise ValueError(f"{name}: output_padding {extra} must be smaller than stride {s} or dilation {d}")
+    h, w = ((size[a] - 1) * s[a] - 2 * p[a] + d[a] * (kernel[a] - 1) + extra[a] + 1 for a in (0, 1))
+    if h < 1 or w < 1:
+        raise ValueError(f"{name}: padding {p} leaves nothing of an output of size {(h + 2 * p[0], w + 2 * p[1])}")
+    return _with_bias(_conv_input(x, weight, geometry=Geometry((h, w), kernel, size, s, p, d, groups)), bias)
+
+
+def conv1d(
+    x: Any, weight: Any, bias: Any = None, *, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1
+) -> Tensor:
+    """Convolution of x (N, C, L) with weight (O, C/groups, K), as conv2d on images of height 1."""
+    _sequences("conv1d", x, weight)
+    y = conv2d(
+        expand_dims(x, 2),
+        expand_dims(weight, 2),
+        bias,
+        stride=(1, stride),
+        padding=(0, padding),
+        dilation=(1, dilation),
+        groups=groups,
+    )
+    return squeeze(y, 2)
+
+
+def conv_transpose1d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int = 0,
+    groups: int = 1,
+    dilation: int = 1,
+) -> Tensor:
+    """The adjoint of conv1d: x (N, O, OL) with weight (O, C/groups, K), as conv_transpose2d on images of height 1."""
+    _sequences("conv_transpose1d", x, weight)
+    y = conv_transpose2d(
+        expand_dims(x, 2),
+        expand_dims(weight, 2),
+        bias,
+        stride=(1, stride),
+        padding=(0, padding),
+        output_padding=(0, output_padding),
+        groups=groups,
+        dilation=(1, dilation),
+    )
+    return squeeze(y, 2)
+
+
+def _sequences(name: str, x: Any, weight: Any) -> None:
+    if x.ndim != 3 or weight.ndim != 3:
+        raise ValueError(f"{name}: needs x (N, C, L) and a weight with three axes, got {x.shape} and {weight.shape}")

@@ -1,0 +1,131 @@
+"""Floor 3. Pooling and resampling of images (N, C, H, W) and sequences (N, C, L)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygen.backend import Array, namespace
+from tinygen.ops.conv import Geometry, _pair
+from tinygen.ops.index import _pick
+from tinygen.ops.matmul import matmul
+from tinygen.ops.shape import expand_dims, repeat, squeeze, swapaxes
+from tinygen.tensor import Tensor, primitive
+
+
+def _taps(geometry: Geometry) -> list[tuple[slice, slice]]:
+    """For each element of the kernel, the rows and columns of the padded image that it meets."""
+    (kh, kw), (oh, ow), (sh, sw) = geometry.kernel_size, geometry.output_size, geometry.stride
+    return [
+        (slice(i, i + sh * (oh - 1) + 1, sh), slice(j, j + sw * (ow - 1) + 1, sw)) for i in range(kh) for j in range(kw)
+    ]
+
+
+def _surrounded(x: Array, geometry: Geometry, value: float) -> Array:
+    """x with its padding, filled with a value."""
+    (ph, pw), xp = geometry.padding, namespace(x)
+    return xp.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=value) if ph or pw else x
+
+
+@primitive()
+def _window_sum(x: Array, *, geometry: Geometry) -> Array:
+    padded = _surrounded(x, geometry, 0.0)
+    total = namespace(x).zeros((*x.shape[:2], *geometry.output_size), dtype=x.dtype)
+    for rows, columns in _taps(geometry):
+        total += padded[:, :, rows, columns]
+    return total
+
+
+@primitive()
+def _window_spread(g: Array, *, geometry: Geometry) -> Array:
+    """The adjoint of summing windows: each output's number added to every element of its window."""
+    (h, w), (ph, pw) = geometry.input_size, geometry.padding
+    padded = namespace(g).zeros((*g.shape[:2], h + 2 * ph, w + 2 * pw), dtype=g.dtype)
+    for rows, columns in _taps(geometry):
+        padded[:, :, rows, columns] += g
+    return padded[:, :, ph : ph + h, pw : pw + w]
+
+
+_window_sum.derivatives(lambda g, y, x, geometry: _window_spread(g, geometry=geometry))
+_window_spread.derivatives(lambda x, y, g, geometry: _window_sum(x, geometry=geometry))
+
+
+@primitive()
+def _window_argmax(x: Array, *, geometry: Geometry) -> Array:
+    """Where the first largest element of each window stands in the flat array x; without derivative."""
+    xp, (h, w), (ph, pw) = namespace(x), geometry.input_size, geometry.padding
+    padded = _surrounded(x, geometry, -float("inf"))
+    stacked = xp.stack([padded[:, :, rows, columns] for rows, columns in _taps(geometry)])
+    tap = stacked.argmax(axis=0)
+    rows = xp.arange(geometry.output_size[0]).reshape(-1, 1) * geometry.stride[0] + tap // geometry.kernel_size[1] - ph
+    columns = xp.arange(geometry.output_size[1]) * geometry.stride[1] + tap % geometry.kernel_size[1] - pw
+    images = xp.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], 1, 1)
+    return (images * h + rows) * w + columns
+
+
+def _pooling(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any) -> Geometry:
+    if x.ndim != 4:
+        raise ValueError(f"{name}: x has the wrong number of axes, got shape {x.shape} (with the axis that 1-d pooling adds)")
+    k = _pair(name, "kernel_size", kernel_size, 1)
+    s = k if stride is None else _pair(name, "stride", stride, 1)
+    p = _pair(name, "padding", padding, 0)
+    if any(2 * p[a] > k[a] for a in (0, 1)):
+        raise ValueError(f"{name}: padding {p} must be at most half of the kernel size {k}")
+    size = tuple(x.shape[2:])
+    oh, ow = ((size[a] + 2 * p[a] - k[a]) // s[a] + 1 for a in (0, 1))
+    if oh < 1 or ow < 1:
+        raise ValueError(f"{name}: a kernel {k} does not fit into {size} with padding {p}")
+    return Geometry(size, k, (oh, ow), s, p, (1, 1), 1)
+
+
+def avg_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
+    """Mean of each window of x (N, C, H, W); padding counts as zeros, stride is the kernel's size by default."""
+    geometry = _pooling("avg_pool2d", x, kernel_size, stride, padding)
+    return _window_sum(x, geometry=geometry) / (geometry.kernel_size[0] * geometry.kernel_size[1])
+
+
+def max_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
+    """Largest element of each window of x (N, C, H, W); of equal ones the first gets the cotangent."""
+    geometry = _pooling("max_pool2d", x, kernel_size, stride, padding)
+    return _pick(x, _window_argmax(x, geometry=geometry))
+
+
+def avg_pool1d(x: Any, kernel_size: int, stride: int | None = None, padding: int = 0) -> Tensor:
+    """Mean of each window of x (N, C, L)."""
+    wide = (1, kernel_size if stride is None else stride)
+    return squeeze(avg_pool2d(_image("avg_pool1d", x), (1, kernel_size), wide, (0, padding)), 2)
+
+
+def max_pool1d(x: Any, kernel_size: int, stride: int | None = None, padding: int = 0) -> Tensor:
+    """Largest element of each window of x (N, C, L)."""
+    wide = (1, kernel_size if stride is None else stride)
+    return squeeze(max_pool2d(_image("max_pool1d", x), (1, kernel_size), wide, (0, padding)), 2)
+
+
+def _image(name: str, x: Any) -> Any:
+    if x.ndim != 3:
+        raise ValueError(f"{name}: x must have shape (N, C, L), got {x.shape}")
+    return expand_dims(x, 2)
+
+
+def interpolate(x: Any, scale_factor: int | tuple[int, ...], mode: str = "nearest") -> Tensor:
+    """x (N, C, L) or (N, C, H, W) enlarged by whole numbers, ``nearest`` or ``bilinear`` (align_corners=False)."""
+    factors = (scale_factor,) * (x.ndim - 2) if isinstance(scale_factor, int) else tuple(scale_factor)
+    if x.ndim not in (3, 4) or len(factors) != x.ndim - 2 or any(not isinstance(f, int) or f < 1 for f in factors):
+        raise ValueError(f"interpolate: scale_factor {scale_factor} does not fit x {x.shape}; give whole numbers, one an axis")
+    if mode not in ("nearest", "bilinear"):
+        raise ValueError(f"interpolate: unknown mode {mode!r}; use 'nearest' or 'bilinear'")
+    for axis, factor in enumerate(factors, start=2):
+        if mode == "nearest":
+            x = repeat(x, factor, axis)
+        else:
+            x = swapaxes(matmul(swapaxes(x, axis, -1), _hats(x, axis, factor)), axis, -1)
+    return x  # type: ignore[no-any-return]
+
+
+def _hats(x: Any, axis: int, factor: int) -> Array:
+    """The matrix (size, factor · size) of linear interpolation at the centres of the finer cells."""
+    raw = x._data if isinstance(x, Tensor) else x
+    xp, size = namespace(raw), raw.shape[axis]
+    centres = xp.clip((xp.arange(factor * size) + 0.5) / factor - 0.5, 0, size - 1)
+    distance = xp.abs(centres - xp.arange(size).reshape(-1, 1))
+    return xp.maximum(1.0 - distance, 0.0).astype(raw.dtype)

@@ -1,0 +1,212 @@
+"""Floor 3. Reductions: sums, means, extremes, products, and the softmax family."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygen.backend import Array, namespace, quiet
+from tinygen.operands import axes_of
+from tinygen.ops.compare import equal, greater, where
+from tinygen.ops.convert import astype
+from tinygen.ops.elementwise import divide, exp, multiply, sqrt, square
+from tinygen.ops.shape import _broadcast_to, _reshape, count, flip, moveaxis
+from tinygen.tensor import Tensor, primitive
+
+
+def _kept(reduced: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
+    """A reduced array with its lost axes back, of size 1."""
+    return _reshape(reduced, shape=tuple(1 if a in axis else size for a, size in enumerate(shape)))
+
+
+def _spread(g: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
+    """A cotangent of a reduction, repeated over the reduced axes."""
+    return _broadcast_to(_kept(g, shape, axis), shape=shape)
+
+
+@primitive()
+def _sum(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
+    return x.sum(axis=axis, keepdims=keepdims)
+
+
+_sum.derivatives(lambda g, y, x, axis, keepdims: _spread(g, x.shape, axis))
+
+
+def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Sum over the given axes, or over all."""
+    return _sum(x, axis=axes_of("sum", axis, x.ndim), keepdims=keepdims)
+
+
+def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Arithmetic mean over the given axes, or over all."""
+    axes = axes_of("mean", axis, x.ndim)
+    return divide(_sum(x, axis=axes, keepdims=keepdims), count(x.shape, axes))
+
+
+def var(x: Any, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Tensor:
+    """Variance: squared deviations summed and divided by n − correction.  Two passes: no cancellation."""
+    axes = axes_of("var", axis, x.ndim)
+    size = count(x.shape, axes)
+    if size <= correction:
+        raise ValueError(f"var: {size} elements of shape {x.shape} are too few for correction={correction}")
+    centred = x - mean(x, axis=axes, keepdims=True)
+    return divide(sum(square(centred), axis=axes, keepdims=keepdims), size - correction)
+
+
+def std(x: Any, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Tensor:
+    """Standard deviation: the square root of :func:`var`."""
+    return sqrt(var(x, axis, correction, keepdims))
+
+
+def _share(g: Any, y: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    """The cotangent of an extreme, divided equally among the elements that attain it."""
+    attained = astype(equal(x, _kept(y, x.shape, axis)), x.dtype)
+    return _spread(g, x.shape, axis) * (attained / sum(attained, axis=axis, keepdims=True))
+
+
+@primitive()
+def _max(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
+    return x.max(axis=axis, keepdims=keepdims)
+
+
+_max.derivatives(lambda g, y, x, axis, keepdims: _share(g, y, x, axis, keepdims))
+
+
+@primitive()
+def _min(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
+    return x.min(axis=axis, keepdims=keepdims)
+
+
+_min.derivatives(lambda g, y, x, axis, keepdims: _share(g, y, x, axis, keepdims))
+
+
+def max(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Largest element over the given axes; equal ones share the cotangent."""
+    return _max(x, axis=axes_of("max", axis, x.ndim), keepdims=keepdims)
+
+
+def min(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Smallest element over the given axes; equal ones share the cotangent."""
+    return _min(x, axis=axes_of("min", axis, x.ndim), keepdims=keepdims)
+
+
+def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Product over the given axes, as a tree of products: every derivative is right also where elements are 0."""
+    axes = axes_of("prod", axis, x.ndim)
+    rest = tuple(size for a, size in enumerate(x.shape) if a not in axes)
+    factors = _reshape(moveaxis(x, axes, range(len(axes))), shape=(count(x.shape, axes), *rest))
+    if len(factors) == 0:
+        raise ValueError(f"prod: no elements along axis {axis} of shape {x.shape}")
+    odd = []
+    while len(factors) > 1:
+        half, rest_of_one = divmod(len(factors), 2)
+        if rest_of_one:
+            odd.append(factors[2 * half])
+        factors = multiply(factors[:half], factors[half : 2 * half])
+    result = factors[0]
+    for factor in odd:
+        result = multiply(result, factor)
+    return _kept(result, x.shape, axes) if keepdims else result  # type: ignore[no-any-return]
+
+
+@primitive()
+def _cumsum(x: Array, *, axis: int) -> Array:
+    return x.cumsum(axis=axis)
+
+
+_cumsum.derivatives(lambda g, y, x, axis: flip(_cumsum(flip(g, axis), axis=axis), axis))
+
+
+def cumsum(x: Any, axis: int | None = None) -> Tensor:
+    """Running sum along an axis (of the flat array without one)."""
+    if axis is None:
+        return _cumsum(_reshape(x, shape=(-1,)), axis=0)
+    return _cumsum(x, axis=axes_of("cumsum", axis, x.ndim)[0])
+
+
+# --- softmax and its relatives -----------------------------------------------------------------------------------
+
+
+def _highest(x: Array, axis: tuple[int, ...]) -> Array:
+    """The largest element, which may be subtracted before exp without changing the result; 0 where it is infinite."""
+    xp = namespace(x)
+    highest = x.max(axis=axis, keepdims=True)
+    return xp.where(xp.isfinite(highest), highest, xp.zeros_like(highest))
+
+
+@primitive()
+def _logsumexp(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
+    xp = namespace(x)
+    highest = _highest(x, axis)
+    with quiet(xp):  # log 0 = −∞ is right where every element is −∞
+        y = xp.log(xp.exp(x - highest).sum(axis=axis, keepdims=True)) + highest
+    return y if keepdims else y.reshape([size for a, size in enumerate(x.shape) if a not in axis])
+
+
+def _logsumexp_rule(g: Any, y: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    finite = where(greater(y, -float("inf")), y, 0.0)  # elements that are all −∞ have weight 0, not NaN
+    return _spread(g, x.shape, axis) * exp(x - _kept(finite, x.shape, axis))
+
+
+_logsumexp.derivatives(_logsumexp_rule)
+
+
+def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """log Σ eˣ over the given axes, without overflow."""
+    return _logsumexp(x, axis=axes_of("logsumexp", axis, x.ndim), keepdims=keepdims)
+
+
+@primitive()
+def _softmax(x: Array, *, axis: tuple[int, ...]) -> Array:
+    xp = namespace(x)
+    y = x - x.max(axis=axis, keepdims=True)
+    xp.exp(y, out=y)
+    y /= y.sum(axis=axis, keepdims=True)
+    return y
+
+
+_softmax.derivatives(lambda g, y, x, axis: y * (g - _sum(g * y, axis=axis, keepdims=True)))
+
+
+def softmax(x: Any, axis: Any = -1) -> Tensor:
+    """eˣ / Σ eˣ along an axis: probabilities from logits."""
+    return _softmax(x, axis=axes_of("softmax", axis, x.ndim))
+
+
+@primitive()
+def _log_softmax(x: Array, *, axis: tuple[int, ...]) -> Array:
+    xp = namespace(x)
+    y = x - x.max(axis=axis, keepdims=True)
+    y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
+    return y
+
+
+_log_softmax.derivatives(lambda g, y, x, axis: g - exp(y) * _sum(g, axis=axis, keepdims=True))
+
+
+def log_softmax(x: Any, axis: Any = -1) -> Tensor:
+    """x − log Σ eˣ along an axis: log-probabilities from logits."""
+    return _log_softmax(x, axis=axes_of("log_softmax", axis, x.ndim))
+
+
+# --- without derivative ------------------------------------------------------------------------------------------
+
+
+@primitive()
+def argmax(x: Array, axis: int | None = None) -> Array:
+    """Index of the largest element along an axis (of the flat array without one); without derivative."""
+    return namespace(x).argmax(x, axis=axis)
+
+
+@primitive()
+def argmin(x: Array, axis: int | None = None) -> Array:
+    """Index of the smallest element along an axis (of the flat array without one); without derivative."""
+    return namespace(x).argmin(x, axis=axis)
+
+
+@primitive()
+def quantile(x: Array, q: Any, axis: Any = None) -> Array:
+    """The q-quantiles, interpolated linearly; without derivative."""
+    xp = namespace(x)
+    return xp.quantile(x, xp.asarray(q, dtype=x.dtype), axis=axis)
+
+

@@ -1,0 +1,264 @@
+"""Floor 3. Operations that move numbers without changing them; each rule moves them back.
+
+All are linear, so a rule needs the shapes alone.  ``broadcast_to`` and ``sum_to`` are each other's adjoint.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import Array, namespace
+from tinygen.operands import axes_of
+from tinygen.tensor import Each, Tensor, primitive
+
+
+@primitive()
+def _reshape(x: Array, *, shape: tuple[int, ...]) -> Array:
+    return x.reshape(shape)
+
+
+_reshape.derivatives(lambda g, y, x, shape: _reshape(g, shape=x.shape))
+
+
+def reshape(x: Any, *shape: Any) -> Tensor:
+    """The same numbers in another shape; one size may be −1.  ``reshape(x, 2, 3)`` or ``reshape(x, (2, 3))``."""
+    return _reshape(x, shape=_sizes(shape))
+
+
+def _sizes(shape: Any) -> tuple[int, ...]:
+    """A shape given as one sequence, one number, or several numbers."""
+    sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)) else shape
+    return tuple(int(size) for size in sizes)
+
+
+@primitive()
+def _transpose(x: Array, *, axes: tuple[int, ...]) -> Array:
+    return x.transpose(axes)
+
+
+_transpose.derivatives(lambda g, y, x, axes: _transpose(g, axes=tuple(axes.index(i) for i in range(len(axes)))))
+
+
+def transpose(x: Any, *axes: Any) -> Tensor:
+    """Axes in another order, reversed by default.  ``transpose(x, 0, 2, 1)`` or ``transpose(x, (0, 2, 1))``."""
+    order = _sizes(axes) if axes and axes[0] is not None else tuple(reversed(range(x.ndim)))
+    if axes_of("transpose", order, x.ndim) != tuple(range(x.ndim)):
+        raise ValueError(f"transpose: axes {order} must name each of the {x.ndim} axes of shape {x.shape} once")
+    return _transpose(x, axes=tuple(a % x.ndim for a in order))
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
+    """Two axes exchanged."""
+    order = list(range(x.ndim))
+    (a,), (b,) = axes_of("swapaxes", axis1, x.ndim), axes_of("swapaxes", axis2, x.ndim)
+    order[a], order[b] = b, a
+    return _transpose(x, axes=tuple(order))
+
+
+def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """Axes moved to new positions; the others keep their order."""
+    sources, targets = ([a % x.ndim for a in np.atleast_1d(axis).tolist()] for axis in (source, destination))
+    axes_of("moveaxis", source, x.ndim), axes_of("moveaxis", destination, x.ndim)
+    if len(sources) != len(targets):
+        raise ValueError(f"moveaxis: {len(sources)} source axes but {len(targets)} destinations")
+    order = [a for a in range(x.ndim) if a not in sources]
+    for target, origin in sorted(zip(targets, sources, strict=True)):
+        order.insert(target, origin)
+    return _transpose(x, axes=tuple(order))
+
+
+def expand_dims(x: Any, axis: int | Sequence[int]) -> Tensor:
+    """New axes of size 1 at the positions ``axis`` of the result."""
+    count = 1 if isinstance(axis, int) else len(axis)
+    new = axes_of("expand_dims", axis, x.ndim + count)
+    sizes = iter(x.shape)
+    return _reshape(x, shape=tuple(1 if a in new else next(sizes) for a in range(x.ndim + count)))
+
+
+def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
+    """Without the axes ``axis``, which must have size 1; by default without every axis of size 1."""
+    gone = [a for a, size in enumerate(x.shape) if size == 1] if axis is None else axes_of("squeeze", axis, x.ndim)
+    if any(x.shape[a] != 1 for a in gone):
+        raise ValueError(f"squeeze: axis {axis} of shape {x.shape} does not have size 1")
+    return _reshape(x, shape=tuple(size for a, size in enumerate(x.shape) if a not in gone))
+
+
+@primitive()
+def _broadcast_to(x: Array, *, shape: tuple[int, ...]) -> Array:
+    return namespace(x).broadcast_to(x, shape)
+
+
+_broadcast_to.derivatives(lambda g, y, x, shape: sum_to(g, shape=x.shape))
+
+
+def broadcast_to(x: Any, shape: Any) -> Tensor:
+    """x repeated (without copying) along axes of size 1 and along new leading axes."""
+    return _broadcast_to(x, shape=_sizes((shape,)))
+
+
+@primitive()
+def sum_to(x: Array, *, shape: tuple[int, ...]) -> Array:
+    """The adjoint of broadcasting: x summed over the axes along which ``shape`` would be repeated."""
+    lead = x.ndim - len(shape)
+    axes = tuple(a for a in range(x.ndim) if a < lead or (shape[a - lead] == 1 and x.shape[a] != 1))
+    return x.sum(axis=axes).reshape(shape)
+
+
+sum_to.derivatives(lambda g, y, x, shape: _broadcast_to(g, shape=x.shape))
+
+
+@primitive()
+def _concatenate(*arrays: Array, axis: int) -> Array:
+    return namespace(arrays[0]).concatenate(arrays, axis)
+
+
+def _concatenated_part(position: int, g: Any, y: Any, *arrays: Any, axis: int) -> Any:
+    start = sum(array.shape[axis] for array in arrays[:position])
+    return g[(slice(None),) * axis + (slice(start, start + arrays[position].shape[axis]),)]
+
+
+_concatenate.rules = Each(_concatenated_part)
+
+
+def concatenate(arrays: Sequence[Any], axis: int = 0) -> Tensor:
+    """Arrays joined along an existing axis."""
+    if len(arrays) == 0:
+        raise ValueError("concatenate: needs at least one array")
+    return _concatenate(*arrays, axis=axes_of("concatenate", axis, arrays[0].ndim)[0])
+
+
+def stack(arrays: Sequence[Any], axis: int = 0) -> Tensor:
+    """Arrays of one shape joined along a new axis."""
+    if len({array.shape for array in arrays}) > 1:
+        raise ValueError(f"stack: shapes must be equal, got {', '.join(str(array.shape) for array in arrays)}")
+    return concatenate([expand_dims(array, axis) for array in arrays], axis)
+
+
+def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """Parts along an axis: that many equal ones, or cut before the given indices."""
+    (axis,) = axes_of("split", axis, x.ndim)
+    size = x.shape[axis]
+    if isinstance(indices_or_sections, int):
+        if indices_or_sections < 1 or size % indices_or_sections:
+            raise ValueError(f"split: axis of size {size} does not divide into {indices_or_sections} equal parts")
+        step = size // indices_or_sections
+        cuts = [*range(0, size, step), size] if step else [0] * (indices_or_sections + 1)
+    else:
+        cuts = [0, *indices_or_sections, size]
+    lead = (slice(None),) * axis
+    return [x[(*lead, slice(start, stop))] for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+@primitive()
+def _flip(x: Array, *, axis: tuple[int, ...]) -> Array:
+    return namespace(x).flip(x, axis)
+
+
+_flip.derivatives(lambda g, y, x, axis: _flip(g, axis=axis))
+
+
+def flip(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
+    """Reversed along the given axes, or along all."""
+    return _flip(x, axis=axes_of("flip", axis, x.ndim))
+
+
+@primitive()
+def _roll(x: Array, *, shift: tuple[int, ...], axis: tuple[int, ...]) -> Array:
+    return namespace(x).roll(x, shift, axis)
+
+
+_roll.derivatives(lambda g, y, x, shift, axis: _roll(g, shift=tuple(-s for s in shift), axis=axis))
+
+
+def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Tensor:
+    """Moved along axes, what leaves at the end entering at the start; without ``axis``, moved as a flat array."""
+    if axis is None:
+        return reshape(roll(reshape(x, -1), shift, 0), x.shape)
+    axes = [int(a) for a in np.atleast_1d(axis)]
+    for a in axes:
+        axes_of("roll", a, x.ndim)
+    shifts = np.broadcast_to(shift, len(axes)).tolist()
+    return _roll(x, shift=tuple(shifts), axis=tuple(axes))
+
+
+def tile(x: Any, reps: int | Sequence[int]) -> Tensor:
+    """The whole array repeated ``reps`` times along each axis."""
+    counts = [reps] if isinstance(reps, int) else list(reps)
+    counts = [1] * (x.ndim - len(counts)) + counts
+    shape = (1,) * (len(counts) - x.ndim) + tuple(x.shape)
+    pairs = [size for axis in range(len(shape)) for size in (1, shape[axis])]
+    wide = [size for axis in range(len(shape)) for size in (counts[axis], shape[axis])]
+    return reshape(broadcast_to(reshape(x, pairs), wide), [c * s for c, s in zip(counts, shape, strict=True)])
+
+
+def repeat(x: Any, repeats: int, axis: int | None = None) -> Tensor:
+    """Each element repeated ``repeats`` times along ``axis`` (of the flat array without one)."""
+    if axis is None:
+        return repeat(reshape(x, -1), repeats, 0)
+    (axis,) = axes_of("repeat", axis, x.ndim)
+    shape = tuple(x.shape)
+    wide = broadcast_to(expand_dims(x, axis + 1), (*shape[: axis + 1], repeats, *shape[axis + 1 :]))
+    return reshape(wide, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]))
+
+
+@primitive()
+def _pad(x: Array, *, widths: tuple[tuple[int, int], ...], value: float) -> Array:
+    return namespace(x).pad(x, widths, constant_values=value)
+
+
+_pad.derivatives(lambda g, y, x, widths, value: g[tuple(slice(b, b + n) for (b, _), n in zip(widths, x.shape))])  # noqa: B905
+
+
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0.0) -> Tensor:
+    """x with ``pad_width`` (one number, a (before, after) pair, or a pair an axis) added at each side.
+
+    Modes: ``constant``, ``reflect`` (the edge not repeated), ``edge``, ``wrap``.
+    """
+    widths = tuple((int(b), int(a)) for b, a in np.broadcast_to(pad_width, (x.ndim, 2)))
+    if any(width < 0 for pair in widths for width in pair):
+        raise ValueError(f"pad: widths must not be negative, got {pad_width}; use x[...] to cut")
+    if mode == "constant":
+        return _pad(x, widths=widths, value=constant_values)
+    if mode not in ("reflect", "edge", "wrap"):
+        raise ValueError(f"pad: unknown mode {mode!r}; use 'constant', 'reflect', 'edge' or 'wrap'")
+    for axis, pair in enumerate(widths):
+        if any(pair):  # which element of the old axis stands at each position of the new one: ask NumPy
+            source = np.pad(np.arange(x.shape[axis]), pair, mode=mode)  # type: ignore[call-overload]
+            x = x[(slice(None),) * axis + (source.tolist(),)]
+    return x  # type: ignore[no-any-return]
+
+
+@primitive()
+def tril(x: Array, k: int = 0) -> Array:
+    """The lower triangle of each matrix, up to diagonal k; the rest 0."""
+    return namespace(x).tril(x, k)
+
+
+tril.derivatives(lambda g, y, x, k=0: tril(g, k))
+
+
+@primitive()
+def triu(x: Array, k: int = 0) -> Array:
+    """The upper triangle of each matrix, from diagonal k on; the rest 0."""
+    return namespace(x).triu(x, k)
+
+
+triu.derivatives(lambda g, y, x, k=0: triu(g, k))
+
+
+def diagonal(x: Any, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
+    """The diagonal of each matrix, as the last axis of the result."""
+    rows, columns = x.shape[axis1], x.shape[axis2]
+    length = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
+    index = np.arange(length)
+    source = moveaxis(x, (axis1, axis2), (0, 1))
+    return moveaxis(source[(index - min(offset, 0)).tolist(), (index + max(offset, 0)).tolist()], 0, -1)
+
+
+def count(shape: Sequence[int], axes: Sequence[int]) -> int:
+    """How many elements the axes of a shape hold together."""
+    return math.prod(shape[a] for a in axes)
