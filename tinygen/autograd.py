@@ -58,15 +58,15 @@ def grad(
         if not given.requires_grad:
             what = f"output {position}" if position < len(outs) else f"input {position - len(outs)}"
             raise ValueError(f"grad: {what} of shape {given.shape} does not require a gradient; nothing was recorded for it")
-    seeds = _seeds("grad", outs, grad_outputs, create_graph)
-    found = _walk(outs, seeds, targets, create_graph, release)
-    for position, value in enumerate(found):
-        if value is None and not allow_unused:
+    cotangents = _seeds("grad", outs, grad_outputs, create_graph)
+    _walk(_reachable(outs), cotangents, {_key(target) for target in targets}, create_graph, release)
+    for position, target in enumerate(targets):
+        if _key(target) not in cotangents and not allow_unused:
             raise ValueError(
-                f"grad: the outputs do not depend on input {position} (shape {targets[position].shape}); "
+                f"grad: the outputs do not depend on input {position} (shape {target.shape}); "
                 f"leave it out, or pass allow_unused=True to get None"
             )
-    return tuple(_as_result(value, target) for value, target in zip(found, targets, strict=True))
+    return tuple(_as_result(cotangents.get(_key(target)), target) for target in targets)
 
 
 def backward(self: Tensor, gradient: Any = None) -> None:
@@ -76,15 +76,18 @@ def backward(self: Tensor, gradient: Any = None) -> None:
     """
     if not self.requires_grad:
         raise ValueError(f"backward: this tensor of shape {self.shape} does not require a gradient; nothing was recorded for it")
-    leaves = _leaves(self)
-    found = _walk([self], _seeds("backward", [self], None if gradient is None else [gradient], False), leaves, False, True)
-    for leaf, value in zip(leaves, found, strict=True):
-        result = _as_result(value, leaf)
+    cotangents = _seeds("backward", [self], None if gradient is None else [gradient], False)
+    nodes = _reachable([self])
+    arguments = [node.args[position] for node in nodes for position in node.needs]  # type: ignore[index]
+    leaves = {id(leaf): leaf for leaf in [self, *arguments] if leaf.node is None}
+    _walk(nodes, cotangents, set(leaves), create_graph=False, release=True)
+    for key, leaf in leaves.items():
+        result = _as_result(cotangents[key], leaf)
         leaf.grad = result if leaf.grad is None else wrap(leaf.grad._data + result._data, None, False)
 
 
-def _seeds(name: str, outputs: list[Tensor], given: Any, create_graph: bool) -> list[Cotangent]:
-    """The cotangents to start from."""
+def _seeds(name: str, outputs: list[Tensor], given: Any, create_graph: bool) -> dict[Any, Cotangent]:
+    """The cotangents to start from, by what their tensors are recognised by."""
     if given is None:
         for output in outputs:
             if output.size != 1:
@@ -94,17 +97,21 @@ def _seeds(name: str, outputs: list[Tensor], given: Any, create_graph: bool) -> 
                 )
         seeds = [ones_like(output) for output in outputs]
     else:
-        cotangents = [given] if isinstance(given, Tensor) or hasattr(given, "dtype") else list(given)
-        if len(cotangents) != len(outputs):
-            raise ValueError(f"{name}: {len(outputs)} outputs need as many cotangents, got {len(cotangents)}")
-        seeds = [c if isinstance(c, Tensor) else tensor(c) for c in cotangents]
+        seeds = [given] if isinstance(given, Tensor) or hasattr(given, "dtype") else list(given)
+        if len(seeds) != len(outputs):
+            raise ValueError(f"{name}: {len(outputs)} outputs need as many cotangents, got {len(seeds)}")
+        seeds = [seed if isinstance(seed, Tensor) else tensor(seed) for seed in seeds]
         for seed, output in zip(seeds, outputs, strict=True):
             if (seed.shape, seed.dtype, seed.device) != (output.shape, output.dtype, output.device):
                 raise ValueError(
                     f"{name}: an output {brief(output._data)} on {output.device} needs a cotangent like it, "
                     f"got {brief(seed._data)} on {seed.device}"
                 )
-    return seeds if create_graph else [seed._data for seed in seeds]  # type: ignore[return-value]
+    cotangents: dict[Any, Cotangent] = {}
+    for seed, output in zip(seeds, outputs, strict=True):
+        cotangent, key = seed if create_graph else seed._data, _key(output)
+        cotangents[key] = cotangents[key] + cotangent if key in cotangents else cotangent
+    return cotangents
 
 
 def _as_result(value: Cotangent, target: Tensor) -> Any:
@@ -140,82 +147,60 @@ def _reachable(outputs: Iterable[Tensor]) -> list[Node]:
 _sequence = operator.attrgetter("sequence")
 
 
-def _leaves(output: Tensor) -> list[Tensor]:
-    """The leaves that a tensor was computed from (itself, if it is one)."""
-    arguments = [node.args[position] for node in _reachable([output]) for position in node.needs]  # type: ignore[index]
-    return list({id(leaf): leaf for leaf in [output, *arguments] if leaf.node is None}.values())
+def _leading_to(targets: set[Any], nodes: list[Node]) -> set[Any]:
+    """The targets and all nodes that are computed from them: what a pruned walk visits."""
+    useful = set(targets)
+    for node in nodes:
+        for position in node.needs:
+            parent = node.args[position]  # type: ignore[index]
+            if (parent.node or id(parent)) in useful:
+                useful.add(node)
+                break
+    return useful
 
 
 def _walk(
-    outputs: list[Tensor], seeds: list[Cotangent], targets: list[Tensor], create_graph: bool, release: bool
-) -> list[Cotangent]:
-    """The cotangents of the targets; None where the outputs do not depend on one."""
-    nodes = _reachable(outputs)
-    wanted = {_key(target) for target in targets}
-    useful = set(wanted)  # the targets and all that is computed from them
-    for node in nodes:
-        args = node.args
-        for position in node.needs:
-            if (args[position].node or id(args[position])) in useful:  # type: ignore[index]
-                useful.add(node)
-                break
-
-    cotangents: dict[Any, Cotangent] = {}
-    for output, seed in zip(outputs, seeds, strict=True):
-        _accumulate(cotangents, _key(output), seed)
-    before = mode.get()
-    while nodes:
-        node = nodes.pop()
-        if node not in useful or node not in cotangents:
-            continue
-        g = cotangents[node] if node in wanted else cotangents.pop(node)
-        if create_graph:
-            mode.set(Mode(True, before.inspect, (node.primitive.name, node.location)))
-            try:
-                _visit(node, g, wrap(node.output, node, True), _recorded_arguments(node), useful, cotangents)
-            finally:
-                mode.set(before)
-        else:
-            _visit(node, g, node.output, node.inputs, useful, cotangents)
-        if release:
-            node.args = None
-            node.inputs, node.output = [], None
-    return [cotangents.get(_key(target)) for target in targets]
-
-
-def _visit(
-    node: Node, g: Cotangent, output: Any, arguments: list[Any], useful: set[Any], cotangents: dict[Any, Cotangent]
+    nodes: list[Node], cotangents: dict[Any, Cotangent], wanted: set[Any], create_graph: bool, release: bool
 ) -> None:
-    """Run the rules of one node's useful arguments and hand on what they return."""
-    primitive, inspect = node.primitive, mode.get().inspect
-    for position in node.needs:
-        parent = node.args[position]  # type: ignore[index]
-        key = parent.node or id(parent)
-        if key not in useful:
-            continue
-        try:
-            cotangent = primitive.rules[position](g, output, *arguments, **node.kwargs)  # type: ignore[misc]
-        except (IndexError, TypeError) as error:
-            if type(primitive.rules) is tuple and (position >= len(primitive.rules) or primitive.rules[position] is None):
-                message = f"{primitive.name}: has no derivative with respect to argument {position}; detach() it"
-                raise ValueError(f"{message} (recorded at {show_location(node.location)})") from error
-            raise
-        value = node.inputs[position]
-        if cotangent.shape != value.shape and primitive.elementwise:
-            cotangent = sum_to(cotangent, shape=value.shape)
-        if cotangent.shape != value.shape or cotangent.dtype != value.dtype:
-            raise AssertionError(
-                f"the derivative rule of {primitive.name} for argument {position} returned "
-                f"{cotangent.dtype}{cotangent.shape}, the argument is {value.dtype}{value.shape}"
-            )
-        if inspect is not None and not isinstance(cotangent, Tensor):
-            name = f"the derivative of {primitive.name} for argument {position}"
-            inspect(name, [g, *node.inputs], cotangent, node.location)
-        _accumulate(cotangents, key, cotangent)
-
-
-def _accumulate(cotangents: dict[Any, Cotangent], key: Any, cotangent: Cotangent) -> None:
-    cotangents[key] = cotangents[key] + cotangent if key in cotangents else cotangent
+    """Carry the cotangents of the outputs back through the nodes (oldest first; the list is consumed) to the wanted."""
+    useful = _leading_to(wanted, nodes)
+    before = mode.get()
+    inspect = before.inspect
+    try:
+        while nodes:
+            node = nodes.pop()
+            g = cotangents.get(node)
+            if g is None or node not in useful:
+                continue
+            if node not in wanted:
+                del cotangents[node]
+            primitive, args, inputs, kwargs = node.primitive, node.args, node.inputs, node.kwargs
+            arguments, output = inputs, node.output
+            if create_graph:
+                mode.set(Mode(True, inspect, (primitive.name, node.location)))
+                arguments, output = _recorded_arguments(node), wrap(output, node, True)
+            for position in node.needs:
+                parent = args[position]  # type: ignore[index]
+                key = parent.node or id(parent)
+                if key not in useful:
+                    continue
+                cotangent = primitive.rules[position](g, output, *arguments, **kwargs)
+                value = inputs[position]
+                if cotangent.shape != value.shape and primitive.elementwise:
+                    cotangent = sum_to(cotangent, shape=value.shape)
+                if cotangent.shape != value.shape or cotangent.dtype != value.dtype:
+                    raise AssertionError(
+                        f"the derivative rule of {primitive.name} for argument {position} returned "
+                        f"{cotangent.dtype}{cotangent.shape}, the argument is {value.dtype}{value.shape}"
+                    )
+                if inspect is not None:
+                    inspect(f"the derivative of {primitive.name}", [g, *inputs], cotangent, node.location)
+                cotangents[key] = cotangents[key] + cotangent if key in cotangents else cotangent
+            if release:
+                node.args = None
+                node.inputs, node.output = [], None
+    finally:
+        mode.set(before)
 
 
 def _recorded_arguments(node: Node) -> list[Any]:

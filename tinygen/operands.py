@@ -18,15 +18,6 @@ def harmonise(name: str, operands: list[Any], promotes: bool) -> list[Any]:
     arrays take the dtype of the floating ones, so that float32 never becomes float64 by itself.
     Raises TypeError where two floating dtypes or two devices meet.
     """
-    first = operands[0]
-    if len(operands) == 2:  # the two cases that nearly every call is; the rest of this function is for the others
-        second = operands[1]
-        if type(second) is float or type(second) is int:
-            if type(first) is np.ndarray and first.dtype.kind == "f":
-                return operands
-        elif type(first) is type(second) is np.ndarray and first.dtype is second.dtype and first.dtype.kind == "f":
-            return operands
-
     arrays = {}
     for position, operand in enumerate(operands):
         if isinstance(operand, np.generic):

@@ -32,9 +32,9 @@ _LOW = (1 << 64) - 1
 def check(key: int, counter: int) -> None:
     """Raise ValueError if the key or the counter is out of range."""
     if not 0 <= key < KEYS:
-        raise ValueError(f"philox: a key lies in [0, 2**128), got {key}")
+        raise ValueError(f"philox: a key lies in [0, 2**128), got {key}; take it modulo 2**128")
     if not 0 <= counter < COUNTERS:
-        raise ValueError(f"philox: a counter lies in [0, 2**256), got {counter}; take it modulo philox.COUNTERS")
+        raise ValueError(f"philox: a counter lies in [0, 2**256), got {counter}; take it modulo 2**256")
 
 
 class _Host(threading.local):

@@ -11,6 +11,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ class Generator:
 
     @state.setter
     def state(self, state: Mapping[str, int]) -> None:
+        _require("state", "entries", set(state) == {"key", "counter"}, sorted(state), "needs 'key' and 'counter'")
         key, counter = _wholes("state", "key and counter", [state["key"], state["counter"]])
         philox.check(key, counter)
         self._key, self._counter = key, counter
@@ -85,7 +87,7 @@ class Generator:
     ) -> Tensor:
         """Uniforms in [low, high), and with the default bounds strictly inside (0, 1); 8 bytes of them a word."""
         exact = _float_dtype("uniform", dtype)
-        bounds = None if (low, high) == (0.0, 1.0) else _bounds(low, high, exact)
+        bounds = _bounds(low, high, exact)
 
         def make(words: Array) -> Array:
             unit = philox.uniforms(words, exact)
@@ -146,7 +148,7 @@ class Generator:
         _require("categorical", "probs", getattr(probs, "shape", ())[-1:] > (0,), probs, "no classes on a last axis")
         shape = _lengths("categorical", shape, probs.shape[:-1])
         if backend.checks_values(probs):
-            proper = (probs >= 0).all() and (abs(probs.sum(axis=-1) - 1.0) <= 1e-3).all()
+            proper = (probs >= 0).all() and (abs(probs.sum(axis=-1, dtype=_FLOAT64) - 1.0) <= 1e-3).all()
             _require("categorical", "probs", proper, probs, "rows are ≥ 0 and sum to 1; of logits take the softmax")
         xp = backend.namespace(probs)
         # Whole numbers below 2**53 add up exactly in float64, in any order: a device that sums in parallel gets the
@@ -202,23 +204,26 @@ def _float_dtype(method: str, dtype: Any) -> np.dtype[Any]:
     return exact
 
 
-def _bounds(low: float, high: float, dtype: np.dtype[Any]) -> tuple[float, float, float]:
-    """The first number of ``dtype`` in [low, high), the length of the interval, and the last number in it."""
+def _bounds(low: Any, high: Any, dtype: np.dtype[Any]) -> tuple[float, float, float] | None:
+    """The first number of ``dtype`` in [low, high), the length of the interval, its last number; None for [0, 1)."""
+    numbers = isinstance(low, Real) and isinstance(high, Real)
+    _require("uniform", "(low, high)", numbers and low < high, (low, high), "needs two numbers, low < high")
+    if low == 0 and high == 1:
+        return None
     with np.errstate(over="ignore"):
         first, last, span = (dtype.type(number) for number in (low, high, float(high) - float(low)))
     if float(first) < low:
         first = np.nextafter(first, dtype.type(math.inf))
     if float(last) >= high:
         last = np.nextafter(last, dtype.type(-math.inf))
-    allowed = low < high and bool(np.isfinite(span)) and first <= last
-    _require("uniform", "(low, high)", allowed, (low, high), f"needs low < high, with numbers of {dtype} in between")
+    _require("uniform", "(low, high)", np.isfinite(span) and first <= last, (low, high), f"too far or near for {dtype}")
     return float(first), float(span), float(last)
 
 
 def _given(probs: Any, device: Device) -> tuple[Any, str | None]:
     """Numbers as they are, else the raw array of ``probs`` on the device of the draw: as asked, or its own."""
-    if isinstance(probs, float | int):
-        return probs, device
+    if isinstance(probs, Real):
+        return float(probs), device
     if isinstance(probs, list | tuple):
         probs, device = np.asarray(probs), device or backend.default_device()
     raw = probs.data if isinstance(probs, Tensor) else probs

@@ -59,7 +59,7 @@ class Node:
         self, primitive: Primitive[Any], args: Any, kwargs: Any, inputs: Any, output: Array, needs: Any, location: Any
     ) -> None:
         self.primitive = primitive
-        self.args: list[Any] | None = args  # tensors and constants as given; None once backward() has consumed the node
+        self.args: tuple[Any, ...] | None = args  # tensors and constants as given; None once backward() has consumed the node
         self.kwargs: dict[str, Any] = kwargs
         self.inputs: list[Any] = inputs  # the raw arrays computed from: a tensor may be rebound afterwards
         self.output = output
@@ -79,12 +79,12 @@ def brief(array: Array) -> str:
     return f"{array.dtype}[{','.join(map(str, array.shape))}]"
 
 
-def user_location() -> Location:
+def user_location(now: Mode) -> Location:
     """The innermost running line outside tinygen, and what it is the derivative of."""
     frame = sys._getframe(2)
     while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
         frame = frame.f_back
-    return frame.f_code, frame.f_lasti, mode.get().origin
+    return frame.f_code, frame.f_lasti, now.origin
 
 
 def show_location(location: Location) -> str:

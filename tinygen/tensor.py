@@ -20,6 +20,7 @@ from tinygen.operands import harmonise, own, refusal, require_float, settle_dtyp
 from tinygen.record import Node, brief, mode, user_location
 
 P = ParamSpec("P")
+_NUMBERS = frozenset([float, int, bool])
 
 
 class Tensor:
@@ -212,14 +213,21 @@ class Primitive(Generic[P]):
         self.forward: Callable[..., Array] = forward
         self.elementwise = elementwise
         self.promotes = promotes
-        self.rules: tuple[Callable[..., Any] | None, ...] | Each = ()
+        self.rules: tuple[Callable[..., Any], ...] | Each = ()
         self.__signature__ = inspect.signature(forward)
         self.__name__, self.__module__, self.__doc__ = forward.__name__, forward.__module__, forward.__doc__
         Primitive.registry[self.name] = self
 
     def derivatives(self, *rules: Callable[..., Any] | None) -> None:
         """Set the rules, one for each argument in order; None for an index or a mask."""
-        self.rules = rules
+        given = dict(enumerate(rules))
+        self.rules = tuple(given.get(i) or self._refusal(i) for i in range(max(len(rules), len(self.__signature__.parameters))))
+
+    def _refusal(self, position: int) -> Callable[..., Any]:
+        def refuse(*args: Any, **kwargs: Any) -> NoReturn:
+            raise ValueError(f"{self.name}: there is no derivative with respect to argument {position}; detach() it")
+
+        return refuse
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -228,46 +236,51 @@ class Primitive(Generic[P]):
         """Compute; record if an argument requires a gradient.  Without a tensor among them: arrays in, array out."""
         raw: list[Any] = []
         needs: list[int] = []
-        tensor = None
-        for position, arg in enumerate(args):
+        tensor = dtype = None
+        uneven = foreign = False  # operands may need harmonising; an array of the caller's is among them
+        for arg in args:
             if isinstance(arg, Tensor):
-                tensor = arg
-                raw.append(arg._data)
+                data = arg._data
                 if arg._requires_grad:
-                    needs.append(position)
+                    needs.append(len(raw))
+                if tensor is None:
+                    tensor, dtype = arg, data.dtype
+                elif data.dtype is not dtype:
+                    uneven = True
+                raw.append(data)
             else:
                 raw.append(arg)
-        for value in kwargs.values():
-            if isinstance(value, Tensor):  # an array argument given by its name: bring it into its position
-                bound = self.__signature__.bind(*args, **kwargs)
-                bound.apply_defaults()
-                return self(*bound.args, **bound.kwargs)
+                if type(arg) not in _NUMBERS:
+                    uneven = foreign = True
+        if kwargs and any(isinstance(value, Tensor) for value in kwargs.values()):
+            bound = self.__signature__.bind(*args, **kwargs)  # bring an array argument given by its name into its position
+            bound.apply_defaults()
+            return self(*bound.args, **bound.kwargs)
         try:
             if tensor is None:
                 result = self.forward(*args, **kwargs)
                 if type(result) is list:
                     raise TypeError("lists are not arrays; make them tensors with tg.tensor(...)")
                 return result  # type: ignore[no-any-return]
-            if len(raw) > 1:
+            data = tensor._data
+            if len(raw) > 1 and (uneven or type(data) is not np.ndarray or dtype.kind != "f"):
                 raw = harmonise(self.name, raw, self.promotes)
             output = self.forward(*raw, **kwargs)
         except (ValueError, TypeError, IndexError) as error:
             raise refusal(self.name, raw, error) from error
-        data = tensor._data
         if type(output) is not type(data):  # NumPy reduces to scalars, CuPy to 0-d arrays
             output = library(data).xp.asarray(output)
-        if output.dtype is not data.dtype:
+        if output.dtype is not dtype:
             output = settle_dtype(output, raw)
         now = mode.get()
         if now.inspect is not None:
-            now.inspect(self.name, raw, output, user_location())
+            now.inspect(self.name, raw, output, user_location(now))
         if not needs or not now.recording:
             return wrap(output, None, False)
-        arguments = list(args)
-        for position, arg in enumerate(args):
-            if type(arg) is not float and not isinstance(arg, Tensor):
-                arguments[position] = raw[position] = own(raw[position])
-        node = Node(self, arguments, kwargs, raw, output, needs, user_location())
+        if foreign:
+            args = tuple(arg if isinstance(arg, Tensor) else own(value) for arg, value in zip(args, raw, strict=True))  # type: ignore[assignment]
+            raw = [value if isinstance(arg, Tensor) else arg for arg, value in zip(args, raw, strict=True)]
+        node = Node(self, args, kwargs, raw, output, needs, user_location(now))
         return wrap(output, node, bool(self.rules) and output.dtype.kind == "f")
 
 

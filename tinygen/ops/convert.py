@@ -21,8 +21,8 @@ from tinygen.tensor import Tensor, primitive, wrap
 def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A new leaf with a copy of ``data``: numbers, nested lists of numbers, an array or a tensor.
 
-    Floating arrays keep their dtype, Python floats take the default one.  An array stays on its device unless
-    another one is asked for; everything else is made on the default device.
+    Floating arrays keep their dtype, Python floats take the default one.  Without ``device`` an array that is on a
+    device stays there, and everything that comes from the host goes to the default device.
 
     >>> import tinygen as tg
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).shape
@@ -36,8 +36,9 @@ def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_
         array = to_device(np.array(made, dtype=dtype), device or default_device())
     else:
         here = device_of(array)
-        array = to_device(array, device) if device is not None and device != here else array
-        array = array.astype(dtype or array.dtype)  # always a copy
+        target = device or (default_device() if here == "cpu" else here)
+        moved = to_device(array, target)
+        array = moved.astype(dtype or array.dtype, copy=moved is array or dtype is not None)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"tensor: dtype {array.dtype} is not supported; use floating, integer or boolean numbers")
     return Tensor(array, requires_grad=requires_grad)

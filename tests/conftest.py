@@ -1,0 +1,74 @@
+"""Every test runs on the CPU and on the strict double of CuPy; ``pytest --device cuda`` runs it on a GPU.
+
+A test that has nothing to do with devices is marked ``@pytest.mark.host`` and runs once.  Around each test the
+garbage collector is off, and a reference cycle through a Tensor or a Node fails the test.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+from double import DeviceArray, xp
+from hypothesis import HealthCheck, settings
+
+import tinygen as tg
+from tinygen import backend
+from tinygen.record import Node
+
+settings.register_profile("tinygen", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.load_profile("tinygen")
+
+backend.register(
+    backend.Library(
+        "double",
+        xp,
+        DeviceArray,
+        upload=lambda host, index: xp.array(host),
+        download=lambda array: xp.asnumpy(array),
+        index=lambda array: 0,
+    )
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu,double", help="devices to run on, with commas: cpu, double, cuda")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("host") is None:
+        metafunc.parametrize("device", metafunc.config.getoption("--device").split(","), indirect=True)
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The device that new tensors are created on."""
+    with tg.device(request.param):
+        yield request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _only_new_objects() -> Iterator[None]:
+    """Keep the collector from looking at the libraries' own objects again and again."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def _no_cycles() -> Iterator[None]:
+    """Reference counting alone frees every tensor: whatever the collector finds afterwards is a cycle."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield
+        gc.collect()
+        cyclic = [found for found in gc.garbage if isinstance(found, (tg.Tensor, Node))]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not cyclic, f"{len(cyclic)} tensors or nodes were kept alive by a reference cycle"
