@@ -38,6 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("host") is None:
+        if "device" not in metafunc.fixturenames:
+            metafunc.fixturenames.append("device")
         metafunc.parametrize("device", metafunc.config.getoption("--device").split(","), indirect=True)
 
 

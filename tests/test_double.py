@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from double import DeviceArray, DeviceError, counters, counting, knobs, no_sync, xp
 
+pytestmark = pytest.mark.host
+
 # What CuPy 14.2 does, then code that runs on NumPy and must not get past the double.
 # In scope: xp; a, a (4, 5) float32 array; i, four indices with a repetition; h, a host array like a; dev(host).
 PLANTED: dict[str, tuple[str, str]] = {

@@ -14,6 +14,8 @@ from scipy import stats
 
 from tinygen import philox
 
+pytestmark = pytest.mark.host
+
 LOW = (1 << 64) - 1
 COUNTERS = philox.COUNTERS
 

@@ -128,7 +128,7 @@ def test_pieces_do_not_show(name: str, monkeypatch: pytest.MonkeyPatch, device: 
     draw = DRAWS[name][0]
     one, many = Generator(4), Generator(4)
     whole = draw(one, (20, 51), device).numpy()
-    monkeypatch.setattr(backend, "column_block_bytes", lambda xp: 96)  # three blocks
+    monkeypatch.setattr(backend, "block_bytes", lambda xp: 96)  # three blocks
     np.testing.assert_array_equal(draw(many, (20, 51), device).numpy(), whole)
     assert one.state == many.state
 

@@ -11,8 +11,9 @@ from tinygen.ops import *  # noqa: F403
 from tinygen.ops import __all__ as _operations
 from tinygen.record import no_grad
 from tinygen.tensor import Primitive, Tensor, detach
+from tinygen.transforms import hessian, hvp, jacobian, jvp, log_abs_det_jacobian, root, vjp
 
 __all__ = [
     "Primitive", "Tensor", "cuda_is_available", "default_dtype", "detach", "detect_anomaly", "device", "grad",
-    "no_grad", "random", "set_default_device", "set_default_dtype", *_operations,
+    "hessian", "hvp", "jacobian", "jvp", "log_abs_det_jacobian", "no_grad", "random", "root", "set_default_device", "set_default_dtype", "vjp", *_operations,
 ]  # fmt: skip

@@ -229,7 +229,7 @@ def read_only(array: Array) -> Array:
     return view
 
 
-def column_block_bytes(xp: Any) -> int:
+def block_bytes(xp: Any) -> int:
     """How large a block of convolution columns may be.
 
     On a CPU it should stay in the L2 or L3 cache (1 to 2 MiB measured best).  On a GPU each block is a

@@ -164,7 +164,7 @@ class Generator:
         lengths, name = _lengths(method, shape), device or backend.default_device()
         count, per_block = math.prod(lengths), 4 * per_word
         xp, blocks = backend.library_for(name)[0].xp, -(-count // per_block)
-        most = backend.column_block_bytes(xp) // 32
+        most = backend.block_bytes(xp) // 32
         for start in range(0, max(blocks, 1), most):
             taken = min(most, blocks - start)
             piece = make(backend.random_bits(name, self._key, self._counter, 4 * taken))

@@ -50,6 +50,13 @@ class no_grad(ContextDecorator):  # noqa: N801 (PyTorch's name)
         mode.reset(self._tokens.pop())
 
 
+class recording(no_grad):  # noqa: N801
+    """Record inside the block, also within ``no_grad``: transforms differentiate what they call in any case."""
+
+    def __enter__(self) -> None:
+        self._tokens.append(mode.set(mode.get()._replace(recording=True)))
+
+
 class Node:
     """One executed operation; ``needs`` lists the arguments that a gradient flows to."""
 

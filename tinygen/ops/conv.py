@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tinygen.backend import Array, column_block_bytes, namespace
+from tinygen.backend import Array, block_bytes, namespace
 from tinygen.ops.shape import expand_dims, reshape, squeeze
 from tinygen.tensor import Tensor, primitive
 
@@ -174,7 +174,7 @@ def _blocks(xp: Any, windows: Array) -> Iterator[tuple[slice, slice]]:
     """Slices of samples and of output rows whose columns fit into one block."""
     n, height = windows.shape[:2]
     row = windows[0, 0].size * windows.itemsize if n and height else 1
-    rows = max(1, column_block_bytes(xp) // max(1, row))
+    rows = max(1, block_bytes(xp) // max(1, row))
     samples = max(1, rows // max(1, height))
     for first in range(0, n, samples):
         for top in range(0, height, rows):
