@@ -238,7 +238,7 @@ def block_bytes(xp: Any) -> int:
     return 1 << 20 if xp is np else 1 << 28
 
 
-def solve(a: Array, b: Array) -> Array:
+def stacked_solve(a: Array, b: Array) -> Array:
     """x with ``a @ x = b`` for stacks of matrices; CuPy's ``solve`` does not broadcast the batch axes."""
     xp = namespace(a)
     if xp is not np and a.shape[:-2] != b.shape[:-2]:
@@ -248,7 +248,7 @@ def solve(a: Array, b: Array) -> Array:
     return xp.linalg.solve(a, b)
 
 
-def matmul(a: Array, b: Array) -> Array:
+def stacked_matmul(a: Array, b: Array) -> Array:
     """``a @ b`` for stacks of matrices.
 
     A plain matrix on the right makes one two-dimensional product of the whole stack: in CuPy only that

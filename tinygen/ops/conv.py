@@ -14,8 +14,7 @@ again in the backward pass instead of being saved.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygen.backend import Array, block_bytes, namespace
 from tinygen.ops.shape import expand_dims, reshape, squeeze
@@ -24,8 +23,7 @@ from tinygen.tensor import Tensor, primitive
 Pair = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Geometry:
+class Geometry(NamedTuple):
     """The sizes of one convolution, all (height, width); every contraction carries all of them explicitly."""
 
     input_size: Pair
@@ -54,7 +52,12 @@ class Geometry:
 @primitive()
 def _conv(x: Array, w: Array, *, geometry: Geometry) -> Array:
     """⟨·, g⟩ left open: x (N, C, H, W), w (O, C/groups, KH, KW) to (N, O, OH, OW)."""
-    xp, (kh, kw) = namespace(x), geometry.kernel_size
+    return _gather(x, w, geometry)
+
+
+def _gather(x: Array, w: Array, geometry: Geometry) -> Array:
+    """Each output from its window: one matrix product a block of windows."""
+    xp = namespace(x)
     n, o = x.shape[0], w.shape[0]
     out = xp.empty((n, *geometry.output_size, o), dtype=x.dtype)
     padded = _padded(x, geometry)
@@ -74,8 +77,8 @@ def _conv(x: Array, w: Array, *, geometry: Geometry) -> Array:
 def _conv_input(g: Array, w: Array, *, geometry: Geometry) -> Array:
     """⟨x, ·⟩ left open: g (N, O, OH, OW), w (O, C/groups, KH, KW) to (N, C, H, W)."""
     if geometry.stride == (1, 1) and all(d * (k - 1) >= p for d, k, p in _zip(geometry)):
-        return _conv.forward(g, _flipped(w, geometry.groups), geometry=_reversed(geometry))
-    xp, (kh, kw), (sh, sw), (dh, dw) = namespace(g), geometry.kernel_size, geometry.stride, geometry.dilation
+        return _gather(g, _flipped(w, geometry.groups), _reversed(geometry))
+    xp, (kh, kw) = namespace(g), geometry.kernel_size
     c = w.shape[1] * geometry.groups
     padded = xp.zeros((g.shape[0], *geometry.padded_size, c), dtype=g.dtype)
     nhwc = g.transpose(0, 2, 3, 1)

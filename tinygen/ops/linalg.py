@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygen import backend
-from tinygen.backend import Array, namespace
+from tinygen.backend import Array, namespace, stacked_solve
 from tinygen.ops.compare import not_equal
 from tinygen.ops.convert import astype
 from tinygen.ops.elementwise import abs
@@ -93,7 +92,7 @@ def slogdet(a: Any) -> tuple[Tensor, Tensor]:
 
 @primitive()
 def _solve(a: Array, b: Array) -> Array:
-    return backend.solve(a, b)
+    return stacked_solve(a, b)
 
 
 _solve.derivatives(

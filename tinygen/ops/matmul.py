@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygen import backend
-from tinygen.backend import Array
+from tinygen.backend import Array, stacked_matmul
 from tinygen.ops.elementwise import multiply
 from tinygen.ops.reduce import sum
 from tinygen.ops.shape import diagonal, expand_dims, reshape, squeeze, sum_to, swapaxes, transpose
@@ -15,7 +14,7 @@ from tinygen.tensor import Tensor, primitive
 
 @primitive()
 def _matmul(a: Array, b: Array) -> Array:
-    return backend.matmul(a, b)
+    return stacked_matmul(a, b)
 
 
 _matmul.derivatives(
@@ -45,7 +44,7 @@ def matmul(x1: Any, x2: Any) -> Tensor:
 
 @primitive()
 def _linear(x: Array, weight: Array, bias: Array) -> Array:
-    y = backend.matmul(x, weight.T)
+    y = stacked_matmul(x, weight.T)
     y += bias
     return y
 
