@@ -7,6 +7,7 @@ Reading order: ``backend`` (which library an array lives in), ``record`` and ``t
 from tinygen import random
 from tinygen.autograd import detect_anomaly, grad
 from tinygen.backend import cuda_is_available, default_dtype, device, set_default_device, set_default_dtype
+from tinygen.checkpoint import load, save
 from tinygen.explain import draw, explain
 from tinygen.ops import *  # noqa: F403
 from tinygen.ops import __all__ as _operations
@@ -16,5 +17,7 @@ from tinygen.transforms import hessian, hvp, jacobian, jvp, log_abs_det_jacobian
 
 __all__ = [
     "Primitive", "Tensor", "cuda_is_available", "default_dtype", "detach", "detect_anomaly", "device", "draw", "explain", "grad",
-    "hessian", "hvp", "jacobian", "jvp", "log_abs_det_jacobian", "no_grad", "random", "root", "set_default_device", "set_default_dtype", "vjp", *_operations,
+    "hessian", "hvp", "jacobian", "jvp", "load", "log_abs_det_jacobian", "no_grad", "random", "root", "save", "set_default_device", "set_default_dtype", "vjp", *_operations,
 ]  # fmt: skip
+
+from tinygen import data, nn, optim  # isort: skip  (they are written with the names above)

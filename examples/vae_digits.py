@@ -1,0 +1,82 @@
+"""A variational autoencoder on real 8 × 8 digits: trains, prints its bound, and draws what it learned.
+
+    python examples/vae_digits.py            two latent dimensions, about a minute
+    python examples/vae_digits.py --quick    a first look in ten seconds
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import tinygen as tg
+from tinygen import optim, plots, training
+from tinygen.models.vae import VAE, State, evaluate, step
+from tinygen.random import Generator
+
+LATENT, LEVELS, HELD_OUT = 2, 16, 297
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("out/vae_digits"))
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--resume", action="store_true")
+    options = parser.parse_args()
+
+    with tg.device(options.device):
+        rng = Generator(options.seed)
+        digits = tg.data.load("digits8")
+        order = rng.spawn("split").permutation(len(digits.labels), device="cpu").numpy()
+        images, labels = digits.images.reshape(-1, 64)[order], digits.labels[order]
+
+        vae = VAE(64, LATENT, levels=LEVELS, rng=rng.spawn("parameters"))
+        state = State(
+            vae,
+            optim.Adam(vae.parameters(), lr=2e-3),
+            tg.data.Batches(images[HELD_OUT:], size=100, rng=rng.spawn("batches")),
+            rng.spawn("noise"),
+        )
+        steps = 1500 if options.quick else 10_000
+        training.run(state, step, steps, path=options.out / "checkpoint.npz", resume=options.resume)
+
+        held_out = tg.tensor(images[:HELD_OUT])
+        for name, x in (("training", tg.tensor(images[HELD_OUT:])), ("held-out", held_out)):
+            terms = evaluate(vae, x, rng.spawn(f"evaluate {name}"))
+            print(
+                f"{name:>9} images: ELBO {terms['ELBO']:8.2f} nats per image "
+                f"= reconstruction {terms['reconstruction']:8.2f} - KL {terms['KL']:5.2f}"
+            )
+        print("picture:", draw(vae, held_out, labels[:HELD_OUT], rng.spawn("picture"), options.out / "vae_digits.png"))
+
+
+@tg.no_grad()
+def draw(vae: VAE, x: tg.Tensor, labels: np.ndarray, rng: Generator, path: Path) -> Path:
+    """Originals over reconstructions, samples, posterior means, and the decoded latent plane."""
+    figure, ((top_left, top_right), (low_left, low_right)) = plots.figure(2, 2, (11, 11))
+    mean, _ = vae.encode(x)
+    pairs = np.stack([x.numpy()[:40], vae.decode(mean).numpy()[:40]]).reshape(2, 4, 10, 8, 8)
+    plots.image_grid(
+        top_left, pairs.swapaxes(0, 1).reshape(80, 8, 8), 10, "Held-out digits (odd rows), reconstructions (even rows)"
+    )
+    plots.image_grid(top_right, vae.sample(rng, 80).numpy().reshape(-1, 8, 8), 10, "Samples: decoded z ~ N(0, I)")
+    plots.labelled_scatter(low_left, mean.numpy(), labels, "Posterior means of held-out digits", ("z₁", "z₂"))
+
+    edge, count = 2.6, 15
+    axis = np.linspace(-edge, edge, count)
+    plane = np.stack(np.meshgrid(axis, -axis), axis=-1).reshape(-1, 2)
+    decoded = vae.decode(tg.tensor(plane).astype(mean.dtype)).numpy().reshape(-1, 8, 8)
+    cell = edge / (count - 1)  # half of the distance between two decoded points
+    extent = (-edge - cell, edge + cell, -edge - cell, edge + cell)
+    plots.image_grid(low_right, decoded, count, "The latent plane, decoded", extent)
+    low_right.set_xlabel("z₁")
+    low_right.set_ylabel("z₂")
+    return plots.save(figure, path)
+
+
+if __name__ == "__main__":
+    main()

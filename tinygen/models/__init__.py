@@ -1,0 +1,1 @@
+"""Floor 7. One file a lecture system: its networks, its objective, its training step."""
