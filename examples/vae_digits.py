@@ -1,7 +1,7 @@
 """A variational autoencoder on real 8 × 8 digits: trains, prints its bound, and draws what it learned.
 
-    python examples/vae_digits.py            two latent dimensions, about a minute
-    python examples/vae_digits.py --quick    a first look in ten seconds
+python examples/vae_digits.py            two latent dimensions, about a minute
+python examples/vae_digits.py --quick    a first look in ten seconds
 """
 
 from __future__ import annotations

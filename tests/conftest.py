@@ -17,7 +17,12 @@ import tinygen as tg
 from tinygen import backend
 from tinygen.record import Node
 
-settings.register_profile("tinygen", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.register_profile(
+    "tinygen",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("tinygen")
 
 backend.register(

@@ -827,12 +827,9 @@ class TestAnomalies:
     def test_forward(self, device: str) -> None:
         x = leaf(device, [1.0, -1.0])
         with tg.detect_anomaly():
-            y = tg.exp(x)
-            with pytest.raises(FloatingPointError, match="log made NaN at") as caught:
-                number = line() + 1
+            y, number = tg.exp(x), line() + 2
+            with pytest.raises(FloatingPointError, match=rf"log made NaN at {here(number)}.*\(2,\)"):
                 tg.sum(tg.log(x) + y)
-        assert f"{__file__}:{number}" in str(caught.value)
-        assert "(2,)" in str(caught.value)
 
     def test_forward_of_constants_too(self, device: str) -> None:
         with tg.detect_anomaly(), pytest.raises(FloatingPointError, match="divide made infinity"):
@@ -854,39 +851,39 @@ class TestAnomalies:
     def test_backward(self, device: str) -> None:
         x = leaf(device, [0.0, 4.0])
         with tg.detect_anomaly():
-            number = line() + 1
-            y = tg.sqrt(x)
+            y, number = tg.sqrt(x), line()
             loss = tg.sum(y)
-            with pytest.raises(FloatingPointError, match="derivative of sqrt made infinity") as caught:
+            with pytest.raises(FloatingPointError, match=rf"derivative of sqrt made infinity at {here(number)}"):
                 loss.backward()
-        assert f"{__file__}:{number} in test_backward" in str(caught.value)
 
     def test_grad(self, device: str) -> None:
         x = leaf(device, [0.0, 4.0])
-        number = line() + 1
-        loss = tg.sum(tg.sqrt(x))
-        with tg.detect_anomaly(), pytest.raises(FloatingPointError, match=f"derivative of sqrt.*:{number} in test_grad"):
+        loss, number = tg.sum(tg.sqrt(x)), line()
+        with tg.detect_anomaly(), pytest.raises(FloatingPointError, match=rf"derivative of sqrt.* at {here(number)}"):
             tg.grad(loss, x)
 
     def test_second_backward(self, device: str) -> None:
-        """|x|^1.5 has the finite slope 0 at 0 and an infinite second derivative there."""
+        """x^1.5 has the finite slope 0 at 0 and an infinite second derivative there."""
         x = leaf(device, [0.0, 1.0])
-        number = line() + 1
-        y = tg.power(x, 1.5)
+        y, number = tg.power(x, 1.5), line()
         (g,) = tg.grad(tg.sum(y), x, create_graph=True)
         assert host(g).tolist() == [0.0, 1.5]
-        with tg.detect_anomaly(), pytest.raises(FloatingPointError, match="made infinity") as caught:
+        says = rf"made infinity at .*in the derivative of power, {here(number)}"
+        with tg.detect_anomaly(), pytest.raises(FloatingPointError, match=says):
             tg.grad(tg.sum(g), x)
-        assert "in the derivative of power" in str(caught.value)
-        assert f"{__file__}:{number} in test_second_backward" in str(caught.value)
 
     def test_recorded_backward(self, device: str) -> None:
         """The walk with create_graph runs operations: the anomaly is in one of them."""
         x = leaf(device, [0.0, 4.0])
-        number = line() + 1
-        loss = tg.sum(tg.log(x * 1.0))
-        with tg.detect_anomaly(), pytest.raises(FloatingPointError, match=f":{number} in test_recorded_backward"):
-            tg.grad(loss, x, create_graph=True)
+        y, number = tg.log(x * 1.0), line()
+        with tg.detect_anomaly(), pytest.raises(FloatingPointError, match=rf"made infinity at .*{here(number)}"):
+            tg.grad(tg.sum(y), x, create_graph=True)
+
+    def test_recorded_backward_without_anomaly(self, device: str) -> None:
+        x = leaf(device, [1.0, 4.0])
+        with tg.detect_anomaly():
+            (g,) = tg.grad(tg.sum(tg.log(x)), x, create_graph=True)
+            assert host(tg.grad(tg.sum(g), x)[0]).tolist() == [-1.0, -0.0625]
 
     def test_off_again_afterwards(self, device: str) -> None:
         with pytest.raises(FloatingPointError), tg.detect_anomaly():
@@ -897,7 +894,7 @@ class TestAnomalies:
         def inner(x: Any) -> Any:
             return tg.log(x)
 
-        with tg.detect_anomaly(), pytest.raises(FloatingPointError, match=f":{line() - 3} in inner"):
+        with tg.detect_anomaly(), pytest.raises(FloatingPointError, match=f":{line() - 2} in inner"):
             inner(on(device, np.array(-1.0)))
 
 

@@ -48,16 +48,9 @@ def grad(
     """
     if create_graph and release:
         raise ValueError("grad: release=True would free the record that create_graph=True refers to; choose one")
-    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    outs, targets = _tensors("outputs", outputs), _tensors("inputs", inputs)
     if create_graph and not mode.get().recording:
         raise RuntimeError("grad: create_graph=True inside no_grad() would record nothing; leave no_grad() first")
-    for position, given in enumerate(outs + targets):
-        if not isinstance(given, Tensor):
-            raise TypeError(f"grad: outputs and inputs must be tensors, got {type(given).__name__}")
-        if not given.requires_grad:
-            what = f"output {position}" if position < len(outs) else f"input {position - len(outs)}"
-            raise ValueError(f"grad: {what} of shape {given.shape} does not require a gradient; nothing was recorded for it")
     cotangents = _seeds("grad", outs, grad_outputs, create_graph)
     _walk(_reachable(outs), cotangents, {_key(target) for target in targets}, create_graph, release)
     for position, target in enumerate(targets):
@@ -69,13 +62,28 @@ def grad(
     return tuple(_as_result(cotangents.get(_key(target)), target) for target in targets)
 
 
+def _tensors(what: str, given: Any) -> list[Tensor]:
+    tensors = list(given) if isinstance(given, (list, tuple)) else [given]
+    for position, tensor in enumerate(tensors):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"grad: {what} must be a tensor or a list of tensors, got {type(tensor).__name__}")
+        if not tensor.requires_grad:
+            raise ValueError(
+                f"grad: {what}[{position}] of shape {tensor.shape} does not require a gradient, nothing was recorded for "
+                f"it; set requires_grad=True before computing"
+            )
+    return tensors
+
+
 def backward(self: Tensor, gradient: Any = None) -> None:
     """Add the gradient of this tensor into ``.grad`` of every leaf it was computed from, and free the record.
 
     A second call raises: sum the losses first, or use ``tg.grad``, which leaves the record alone.
     """
     if not self.requires_grad:
-        raise ValueError(f"backward: this tensor of shape {self.shape} does not require a gradient; nothing was recorded for it")
+        raise ValueError(
+            f"backward: this tensor of shape {self.shape} does not require a gradient; nothing was recorded for it"
+        )
     cotangents = _seeds("backward", [self], None if gradient is None else [gradient], False)
     nodes = _reachable([self])
     arguments = [node.args[position] for node in nodes for position in node.needs]  # type: ignore[index]
@@ -193,7 +201,7 @@ def _walk(
                         f"the derivative rule of {primitive.name} for argument {position} returned "
                         f"{cotangent.dtype}{cotangent.shape}, the argument is {value.dtype}{value.shape}"
                     )
-                if inspect is not None:
+                if inspect is not None and not create_graph:  # else each operation of the rule is looked at
                     inspect(f"the derivative of {primitive.name}", [g, *inputs], cotangent, node.location)
                 cotangents[key] = cotangents[key] + cotangent if key in cotangents else cotangent
             if release:
@@ -241,7 +249,9 @@ def _raise_if_first_anomaly(name: str, inputs: list[Any], output: Array, locatio
     made = _anomalies(output)
     if made and not made <= set().union(*map(_anomalies, inputs)):
         shapes = ", ".join(str(value.shape) for value in inputs if hasattr(value, "shape"))
-        raise FloatingPointError(f"{name} made {' and '.join(sorted(made))} at {show_location(location)}; operand shapes: {shapes}")
+        raise FloatingPointError(
+            f"{name} made {' and '.join(sorted(made))} at {show_location(location)}; operand shapes: {shapes}"
+        )
 
 
 def _anomalies(value: Any) -> set[str]:

@@ -132,7 +132,7 @@ def cuda_is_available() -> bool:
 def library_for(name: str) -> tuple[Library, int]:
     """The library and the device index that a device name (``"cpu"``, ``"cuda"``, ``"cuda:1"``) stands for."""
     kind, _, number = str(name).partition(":")
-    if kind not in _library_of_kind and kind != "cuda" or number and not number.isdigit():
+    if (kind not in _library_of_kind and kind != "cuda") or (number and not number.isdigit()):
         raise ValueError(f"unknown device {name!r}; devices are 'cpu', 'cuda' and 'cuda:N'")
     found = _cupy() if kind == "cuda" else _library_of_kind[kind]
     if kind == "cuda" and int(number or 0) >= _device_count(found):
@@ -218,6 +218,12 @@ def set_default_dtype(dtype: Any) -> None:
 def quiet(xp: Any) -> Any:
     """No warnings for division by zero or overflow inside the block; CuPy gives none and has no ``errstate``."""
     return np.errstate(all="ignore") if xp is np else contextlib.nullcontext()
+
+
+def upload_like(values: np.ndarray, like: Array) -> Array:
+    """A copy of host values on the device of an array."""
+    found = library(like)
+    return found.upload(values, found.index(like))
 
 
 def read_only(array: Array) -> Array:

@@ -56,7 +56,9 @@ def recorded(*tensors: Tensor) -> list[Node]:
     while pending:
         node = pending.pop()
         if node.args is None:
-            raise RuntimeError(f"the record at {show_location(node.location)} was freed by backward(); draw or explain first")
+            raise RuntimeError(
+                f"the record at {show_location(node.location)} was freed by backward(); draw or explain first"
+            )
         for arg in node.args:
             if isinstance(arg, Tensor) and arg.node is not None and arg.node not in seen:
                 seen.add(arg.node)
@@ -122,7 +124,9 @@ class _Script:
             return None
         bound = primitive.__signature__.bind(*operands, **keywords)
         bound.apply_defaults()
-        substitution = _Substitution({name: value if isinstance(value, str) else repr(value) for name, value in bound.arguments.items()})
+        substitution = _Substitution(
+            {name: value if isinstance(value, str) else repr(value) for name, value in bound.arguments.items()}
+        )
         expression = substitution.visit(body[0].value)
         return None if substitution.helpers else ast.unparse(expression)
 
@@ -159,7 +163,9 @@ class _Script:
             + textwrap.indent("\n".join([*self.lines, f"return {loss}, ({', '.join(gradients)},)"]), "    ")
             + "\n",
             '\nif __name__ == "__main__":\n'
-            + textwrap.indent("\n".join(f"{name} = {_array_text(value)}" for name, value in self.values.items()), "    ")
+            + textwrap.indent(
+                "\n".join(f"{name} = {_array_text(value)}" for name, value in self.values.items()), "    "
+            )
             + f"\n    print(gradient({', '.join(self.values)}))\n",
         ]
         if any("base64" in part for part in parts[-1:]):
@@ -194,12 +200,12 @@ class _Substitution(ast.NodeTransformer):
         self.operands = operands
         self.helpers = False
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         if isinstance(node.func, ast.Name) and node.func.id == "namespace":
             return ast.Name("np")
         return self.generic_visit(node)
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id in self.operands:
             return ast.parse(self.operands[node.id], mode="eval").body
         self.helpers = True

@@ -73,7 +73,9 @@ def own(array: Any) -> Any:
 
 
 def _list(arrays: dict[int, Array], facts: dict[int, Any]) -> str:
-    return ", ".join(f"argument {position} of shape {arrays[position].shape} is {facts[position]}" for position in facts)
+    return ", ".join(
+        f"argument {position} of shape {arrays[position].shape} is {facts[position]}" for position in facts
+    )
 
 
 def require_float(name: str, array: Array) -> None:

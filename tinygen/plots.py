@@ -13,9 +13,9 @@ PALETTE = ["#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#C
 
 def figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, np.ndarray]:
     """A figure without a screen, and its axes (rows, columns)."""
-    import matplotlib  # noqa: PLC0415 (imported when used: import tinygen stays quick)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"font.size": 11}):
         made = Figure(figsize=size, dpi=110, layout="constrained")
@@ -55,7 +55,9 @@ def labelled_scatter(axes: Any, points: np.ndarray, labels: np.ndarray, title: s
     for label in np.unique(labels):
         chosen = points[labels == label]
         colour = PALETTE[int(label) % len(PALETTE)]
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=28, marker=f"${label}$", color=colour, linewidths=0.2, label=str(label))
+        axes.scatter(
+            chosen[:, 0], chosen[:, 1], s=28, marker=f"${label}$", color=colour, linewidths=0.2, label=str(label)
+        )
     axes.set_title(title)
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])

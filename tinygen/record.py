@@ -66,7 +66,9 @@ class Node:
         self, primitive: Primitive[Any], args: Any, kwargs: Any, inputs: Any, output: Array, needs: Any, location: Any
     ) -> None:
         self.primitive = primitive
-        self.args: tuple[Any, ...] | None = args  # tensors and constants as given; None once backward() has consumed the node
+        self.args: tuple[Any, ...] | None = (
+            args  # tensors and constants as given; None once backward() has consumed the node
+        )
         self.kwargs: dict[str, Any] = kwargs
         self.inputs: list[Any] = inputs  # the raw arrays computed from: a tensor may be rebound afterwards
         self.output = output
@@ -78,7 +80,9 @@ class Node:
         if self.args is None:
             return f"{self.primitive.name}(… consumed by backward())"
         shown = [brief(value) if hasattr(value, "dtype") else repr(value) for value in self.inputs]
-        return f"{self.primitive.name}({', '.join(shown + [f'{name}={value!r}' for name, value in self.kwargs.items()])})"
+        return (
+            f"{self.primitive.name}({', '.join(shown + [f'{name}={value!r}' for name, value in self.kwargs.items()])})"
+        )
 
 
 def brief(array: Array) -> str:
@@ -100,5 +104,3 @@ def show_location(location: Location) -> str:
     line = next(itertools.islice(code.co_positions(), instruction // 2, None))[0]
     place = f"{code.co_filename}:{line} in {code.co_name}"
     return place if origin is None else f"{place} (in the derivative of {origin[0]}, {show_location(origin[1])})"
-
-

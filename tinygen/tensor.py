@@ -110,7 +110,9 @@ class Tensor:
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ValueError(f"the truth of a tensor of shape {self.shape} is not defined; use .all(), .any() of .numpy()")
+            raise ValueError(
+                f"the truth of a tensor of shape {self.shape} is not defined; use .all(), .any() of .numpy()"
+            )
         return bool(self.item())
 
     def __len__(self) -> int:
@@ -190,6 +192,11 @@ def wrap(data: Array, node: Node | None, requires_grad: bool) -> Tensor:
     return tensor
 
 
+def raw(x: Any) -> Array:
+    """The raw array of a tensor; arrays pass through."""
+    return x._data if isinstance(x, Tensor) else x
+
+
 def detach(x: Any) -> Any:
     """``x`` without its history; arrays and numbers pass through."""
     return x.detach() if isinstance(x, Tensor) else x
@@ -215,13 +222,17 @@ class Primitive(Generic[P]):
         self.promotes = promotes
         self.rules: tuple[Callable[..., Any], ...] | Each = ()
         self.__signature__ = inspect.signature(forward)
+        parameters = self.__signature__.parameters.values()
+        self.keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.__name__, self.__module__, self.__doc__ = forward.__name__, forward.__module__, forward.__doc__
         Primitive.registry[self.name] = self
 
     def derivatives(self, *rules: Callable[..., Any] | None) -> None:
         """Set the rules, one for each argument in order; None for an index or a mask."""
         given = dict(enumerate(rules))
-        self.rules = tuple(given.get(i) or self._refusal(i) for i in range(max(len(rules), len(self.__signature__.parameters))))
+        self.rules = tuple(
+            given.get(i) or self._refusal(i) for i in range(max(len(rules), len(self.__signature__.parameters)))
+        )
 
     def _refusal(self, position: int) -> Callable[..., Any]:
         def refuse(*args: Any, **kwargs: Any) -> NoReturn:
@@ -234,27 +245,27 @@ class Primitive(Generic[P]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor:
         """Compute; record if an argument requires a gradient.  Without a tensor among them: arrays in, array out."""
-        raw: list[Any] = []
+        inputs: list[Any] = []
         needs: list[int] = []
-        tensor = dtype = None
+        tensor: Tensor | None = None
+        dtype: Any = None
         uneven = foreign = False  # operands may need harmonising; an array of the caller's is among them
         for arg in args:
             if isinstance(arg, Tensor):
                 data = arg._data
                 if arg._requires_grad:
-                    needs.append(len(raw))
+                    needs.append(len(inputs))
                 if tensor is None:
                     tensor, dtype = arg, data.dtype
                 elif data.dtype is not dtype:
                     uneven = True
-                raw.append(data)
+                inputs.append(data)
             else:
-                raw.append(arg)
+                inputs.append(arg)
                 if type(arg) not in _NUMBERS:
                     uneven = foreign = True
-        if kwargs and any(isinstance(value, Tensor) for value in kwargs.values()):
-            bound = self.__signature__.bind(*args, **kwargs)  # bring an array argument given by its name into its position
-            bound.apply_defaults()
+        if kwargs and not kwargs.keys() <= self.keywords:  # bring operands that are given by their names into position
+            bound = self.__signature__.bind(*args, **kwargs)
             return self(*bound.args, **bound.kwargs)
         try:
             if tensor is None:
@@ -263,24 +274,26 @@ class Primitive(Generic[P]):
                     raise TypeError("lists are not arrays; make them tensors with tg.tensor(...)")
                 return result  # type: ignore[no-any-return]
             data = tensor._data
-            if len(raw) > 1 and (uneven or type(data) is not np.ndarray or dtype.kind != "f"):
-                raw = harmonise(self.name, raw, self.promotes)
-            output = self.forward(*raw, **kwargs)
+            if len(inputs) > 1 and (uneven or type(data) is not np.ndarray or dtype.kind != "f"):
+                inputs = harmonise(self.name, inputs, self.promotes)
+            output = self.forward(*inputs, **kwargs)
         except (ValueError, TypeError, IndexError) as error:
-            raise refusal(self.name, raw, error) from error
+            raise refusal(self.name, inputs, error) from error
         if type(output) is not type(data):  # NumPy reduces to scalars, CuPy to 0-d arrays
             output = library(data).xp.asarray(output)
-        if output.dtype is not dtype:
-            output = settle_dtype(output, raw)
+        if output.dtype is not dtype and self.promotes:
+            output = settle_dtype(output, inputs)
         now = mode.get()
         if now.inspect is not None:
-            now.inspect(self.name, raw, output, user_location(now))
+            now.inspect(self.name, inputs, output, user_location(now))
         if not needs or not now.recording:
             return wrap(output, None, False)
         if foreign:
-            args = tuple(arg if isinstance(arg, Tensor) else own(value) for arg, value in zip(args, raw, strict=True))  # type: ignore[assignment]
-            raw = [value if isinstance(arg, Tensor) else arg for arg, value in zip(args, raw, strict=True)]
-        node = Node(self, args, kwargs, raw, output, needs, user_location(now))
+            args = tuple(
+                arg if isinstance(arg, Tensor) else own(value) for arg, value in zip(args, inputs, strict=True)
+            )  # type: ignore[assignment]
+            inputs = [value if isinstance(arg, Tensor) else arg for arg, value in zip(args, inputs, strict=True)]
+        node = Node(self, args, kwargs, inputs, output, needs, user_location(now))
         return wrap(output, node, bool(self.rules) and output.dtype.kind == "f")
 
 

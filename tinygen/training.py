@@ -73,7 +73,7 @@ def run(
 
 
 def _bar(done: int, steps: int, shown: bool) -> Any:
-    from tqdm import tqdm  # noqa: PLC0415 (imported when used: import tinygen stays quick)
+    from tqdm import tqdm
 
     return tqdm(initial=done, total=steps, disable=not shown, unit=" steps", dynamic_ncols=True)
 
@@ -104,7 +104,9 @@ def snapshot(state: Any) -> dict[str, Any]:
 
 
 def _saved(value: Any) -> Any:
-    return value.state_dict() if hasattr(value, "state_dict") else value.state if isinstance(value, Generator) else value
+    return (
+        value.state_dict() if hasattr(value, "state_dict") else value.state if isinstance(value, Generator) else value
+    )
 
 
 def restore(state: Any, saved: Mapping[str, Any]) -> None:

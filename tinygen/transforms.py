@@ -144,9 +144,7 @@ def _gradient(name: str, f: Callable[[Tensor], Tensor], point: Tensor) -> Tensor
 
 
 @_recorded
-def log_abs_det_jacobian(
-    f: Callable[[Tensor], Tensor], x: Any, batch: bool = True
-) -> tuple[Tensor, Tensor, Tensor]:
+def log_abs_det_jacobian(f: Callable[[Tensor], Tensor], x: Any, batch: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """(y, sign, log|det ∂f/∂x|) of a map that keeps the dimension, for each row of a batch.
 
     Differentiable in x and in the parameters of f: the general form that every flow is checked against (ENG-4).

@@ -7,27 +7,106 @@ from typing import Any
 
 from tinygen.ops import linalg
 from tinygen.ops.compare import (
-    clip, elu, equal, greater, greater_equal, leaky_relu, less, less_equal, log_sigmoid, maximum, minimum, not_equal,
-    relu, sigmoid, silu, softplus, where,
+    clip,
+    elu,
+    equal,
+    greater,
+    greater_equal,
+    leaky_relu,
+    less,
+    less_equal,
+    log_sigmoid,
+    maximum,
+    minimum,
+    not_equal,
+    relu,
+    sigmoid,
+    silu,
+    softplus,
+    where,
 )  # fmt: skip
 from tinygen.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from tinygen.ops.convert import (
-    arange, astype, eye, from_dlpack, full, full_like, linspace, ones, ones_like, tensor, to, zeros, zeros_like,
+    arange,
+    astype,
+    eye,
+    from_dlpack,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    tensor,
+    to,
+    zeros,
+    zeros_like,
 )  # fmt: skip
 from tinygen.ops.elementwise import (
-    abs, add, arccos, arcsin, arctan, cos, cosh, divide, exp, expm1, log, log1p, logaddexp, multiply, negative, power,
-    sign, sin, sinh, sqrt, square, subtract, tan, tanh, xlogy,
+    abs,
+    add,
+    arccos,
+    arcsin,
+    arctan,
+    cos,
+    cosh,
+    divide,
+    exp,
+    expm1,
+    log,
+    log1p,
+    logaddexp,
+    multiply,
+    negative,
+    power,
+    sign,
+    sin,
+    sinh,
+    sqrt,
+    square,
+    subtract,
+    tan,
+    tanh,
+    xlogy,
 )  # fmt: skip
 from tinygen.ops.index import argsort, embedding, getitem, index_add, one_hot, sort, take, take_along_axis
 from tinygen.ops.losses import binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse_loss, nll_loss
 from tinygen.ops.matmul import dot, einsum, linear, matmul, outer, trace
 from tinygen.ops.pool import avg_pool1d, avg_pool2d, interpolate, max_pool1d, max_pool2d
 from tinygen.ops.reduce import (
-    argmax, argmin, cumsum, log_softmax, logsumexp, max, mean, min, prod, quantile, softmax, std, sum, var,
+    argmax,
+    argmin,
+    cumsum,
+    log_softmax,
+    logsumexp,
+    max,
+    mean,
+    min,
+    prod,
+    quantile,
+    softmax,
+    std,
+    sum,
+    var,
 )  # fmt: skip
 from tinygen.ops.shape import (
-    broadcast_to, concatenate, diagonal, expand_dims, flip, moveaxis, pad, repeat, reshape, roll, split, squeeze,
-    stack, swapaxes, tile, transpose, tril, triu,
+    broadcast_to,
+    concatenate,
+    diagonal,
+    expand_dims,
+    flip,
+    moveaxis,
+    pad,
+    repeat,
+    reshape,
+    roll,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    tile,
+    transpose,
+    tril,
+    triu,
 )  # fmt: skip
 from tinygen.tensor import Tensor
 
@@ -46,11 +125,18 @@ __all__ = [
     "triu", "var", "where", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip
 
-_BINARY = {
+_BINARY: dict[str, Callable[..., Any]] = {
     "add": add, "sub": subtract, "mul": multiply, "truediv": divide, "pow": power, "matmul": matmul,
 }  # fmt: skip
-_COMPARISONS = {"lt": less, "le": less_equal, "gt": greater, "ge": greater_equal, "eq": equal, "ne": not_equal}
-_METHODS = [
+_COMPARISONS: dict[str, Callable[..., Any]] = {
+    "lt": less,
+    "le": less_equal,
+    "gt": greater,
+    "ge": greater_equal,
+    "eq": equal,
+    "ne": not_equal,
+}
+_METHODS: list[Callable[..., Any]] = [
     abs, argmax, argmin, astype, clip, cumsum, diagonal, exp, expand_dims, flip, log, logsumexp, log_softmax, max, mean,
     min, moveaxis, prod, relu, repeat, reshape, sigmoid, softmax, sort, sqrt, square, squeeze, std, sum, swapaxes, take,
     tanh, tile, to, trace, transpose, var, cos, sin,

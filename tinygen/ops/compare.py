@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, namespace
-from tinygen.ops.elementwise import log1p_of_unit
+from tinygen.ops.elementwise import log1p_of_unit, multiply
 from tinygen.tensor import Tensor, primitive
 
 
@@ -171,4 +171,4 @@ def log_sigmoid(x: Any) -> Tensor:
 
 def silu(x: Any) -> Tensor:
     """x · σ(x)."""
-    return x * sigmoid(x)
+    return multiply(x, sigmoid(x))

@@ -40,7 +40,13 @@ class Geometry(NamedTuple):
         h, w = (
             max(size + 2 * padding, (out - 1) * stride + dilation * (kernel - 1) + 1)
             for size, padding, out, stride, dilation, kernel in zip(
-                self.input_size, self.padding, self.output_size, self.stride, self.dilation, self.kernel_size, strict=True
+                self.input_size,
+                self.padding,
+                self.output_size,
+                self.stride,
+                self.dilation,
+                self.kernel_size,
+                strict=True,
             )
         )
         return h, w
@@ -141,7 +147,13 @@ def _reversed(geometry: Geometry) -> Geometry:
     """The geometry of that convolution: from the output back to the input."""
     p, q = (d * (k - 1) - p for d, k, p in _zip(geometry))
     return Geometry(
-        geometry.output_size, geometry.kernel_size, geometry.input_size, (1, 1), (p, q), geometry.dilation, geometry.groups
+        geometry.output_size,
+        geometry.kernel_size,
+        geometry.input_size,
+        (1, 1),
+        (p, q),
+        geometry.dilation,
+        geometry.groups,
     )
 
 
@@ -202,11 +214,15 @@ def _pair(name: str, what: str, value: Any, least: int) -> Pair:
 def _check(name: str, x: Any, weight: Any, bias: Any, channels: int, outputs: int, groups: int) -> None:
     """Raise unless images, weight, bias and groups fit; ``channels`` is what the weight asks of the images."""
     if x.ndim != 4 or weight.ndim != 4:
-        raise ValueError(f"{name}: x and weight need the same spatial axes after their first two, got {x.shape}, {weight.shape}")
+        raise ValueError(
+            f"{name}: x and weight need the same spatial axes after their first two, got {x.shape}, {weight.shape}"
+        )
     if groups < 1 or x.shape[1] % groups or outputs % groups:
         raise ValueError(f"{name}: groups={groups} must divide {x.shape[1]} input and {outputs} output channels")
     if x.shape[1] != channels:
-        raise ValueError(f"{name}: x {x.shape} has {x.shape[1]} channels, weight {weight.shape} with groups={groups} needs {channels}")
+        raise ValueError(
+            f"{name}: x {x.shape} has {x.shape[1]} channels, weight {weight.shape} with groups={groups} needs {channels}"
+        )
     if bias is not None and tuple(bias.shape) != (outputs,):
         raise ValueError(f"{name}: bias must have shape ({outputs},), got {bias.shape}")
 
@@ -223,7 +239,11 @@ def conv2d(
     OH = ⌊(H + 2·padding − dilation·(KH − 1) − 1) / stride⌋ + 1.
     """
     _check("conv2d", x, weight, bias, weight.shape[1] * groups, weight.shape[0], groups)
-    s, p, d = _pair("conv2d", "stride", stride, 1), _pair("conv2d", "padding", padding, 0), _pair("conv2d", "dilation", dilation, 1)
+    s, p, d = (
+        _pair("conv2d", "stride", stride, 1),
+        _pair("conv2d", "padding", padding, 0),
+        _pair("conv2d", "dilation", dilation, 1),
+    )
     size, kernel = tuple(x.shape[2:]), tuple(weight.shape[2:])
     oh, ow = ((size[a] + 2 * p[a] - d[a] * (kernel[a] - 1) - 1) // s[a] + 1 for a in (0, 1))
     if oh < 1 or ow < 1:

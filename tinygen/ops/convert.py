@@ -15,7 +15,7 @@ from tinygen.backend import (
     library_for,
     to_device,
 )
-from tinygen.tensor import Tensor, primitive, wrap
+from tinygen.tensor import Tensor, primitive, raw, wrap
 
 
 def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
@@ -28,7 +28,7 @@ def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).shape
     (2, 2)
     """
-    array = data._data if isinstance(data, Tensor) else data
+    array = raw(data)
     if not hasattr(array, "dtype") or isinstance(array, np.generic):
         made = np.asarray(array)
         if made.dtype.kind == "f" and dtype is None and not _holds_arrays(data):
@@ -109,11 +109,11 @@ def ones_like(x: Any) -> Tensor:
 
 def full_like(x: Any, fill_value: float) -> Tensor:
     """One number with the shape, dtype and device of x."""
-    array = x._data if isinstance(x, Tensor) else x
+    array = raw(x)
     return wrap(library(array).xp.full_like(array, fill_value), None, False)
 
 
-@primitive()
+@primitive(promotes=False)
 def _astype(x: Array, *, dtype: Any) -> Array:
     return x.astype(dtype, copy=False)
 
@@ -131,15 +131,9 @@ def _to(x: Array, *, device: str) -> Array:
     return to_device(x, device)
 
 
-_to.derivatives(lambda g, y, x, device: _to(g, device=_device_of(x)))
+_to.derivatives(lambda g, y, x, device: _to(g, device=device_of(raw(x))))
 
 
 def to(x: Any, device: str) -> Tensor:
     """x copied to another device (itself if it is there already); gradients travel back."""
     return _to(x, device=device)
-
-
-def _device_of(x: Any) -> str:
-    return x.device if isinstance(x, Tensor) else device_of(x)
-
-

@@ -91,26 +91,6 @@ divide_or_zero.derivatives(
 
 
 @primitive(elementwise=True)
-def power(x1: Array, x2: Array) -> Array:
-    """x1 to the power x2; a negative base needs an integer exponent.  A cotangent that is 0 stays 0 at x1 = 0."""
-    if type(x2) is int and x2 == 3:  # NumPy's power is 100 times slower than two products
-        return x1 * x1 * x1
-    with quiet(namespace(x1)):
-        return x1**x2
-
-
-def _power_base(g: Any, y: Any, x: Any, p: Any) -> Any:
-    if not isinstance(p, (int, float)):
-        return multiply_or_zero(g, p * x ** (p - 1))
-    if p == 2:
-        return 2 * (g * x)
-    return p * (g * x ** (p - 1)) if p >= 1 else divide_or_zero(p * g, x ** (1 - p))
-
-
-power.derivatives(_power_base, lambda g, y, x, p: multiply_or_zero(g, xlogy(y, x)))
-
-
-@primitive(elementwise=True)
 def square(x: Array) -> Array:
     """x²."""
     return x * x
@@ -129,6 +109,12 @@ sqrt.derivatives(lambda g, y, x: 0.5 * divide_or_zero(g, y))
 
 
 @primitive(elementwise=True)
+def sign(x: Array) -> Array:
+    """−1, 0 or 1; without derivative."""
+    return namespace(x).sign(x)
+
+
+@primitive(elementwise=True)
 def abs(x: Array) -> Array:
     """|x|; the derivative at 0 is 0."""
     return namespace(x).abs(x)
@@ -137,13 +123,7 @@ def abs(x: Array) -> Array:
 abs.derivatives(lambda g, y, x: g * sign(x))
 
 
-@primitive(elementwise=True)
-def sign(x: Array) -> Array:
-    """−1, 0 or 1; without derivative."""
-    return namespace(x).sign(x)
-
-
-# --- exponentials and logarithms ---------------------------------------------------------------------------------
+# --- exponentials, logarithms, powers ---------------------------------------------------------------------------------
 
 
 @primitive(elementwise=True)
@@ -213,6 +193,26 @@ def xlogy(x: Array, y: Array) -> Array:
 xlogy.derivatives(lambda g, out, x, y: g * log(y), lambda g, out, x, y: divide_or_zero(g * x, y))
 
 
+@primitive(elementwise=True)
+def power(x1: Array, x2: Array) -> Array:
+    """x1 to the power x2; a negative base needs an integer exponent.  A cotangent that is 0 stays 0 at x1 = 0."""
+    if type(x2) is int and x2 == 3:  # NumPy's power is 100 times slower than two products
+        return x1 * x1 * x1
+    with quiet(namespace(x1)):
+        return x1**x2
+
+
+def _power_base(g: Any, y: Any, x: Any, p: Any) -> Any:
+    if not isinstance(p, (int, float)):
+        return multiply_or_zero(g, p * x ** (p - 1))
+    if p == 2:
+        return 2 * (g * x)
+    return p * (g * x ** (p - 1)) if p >= 1 else divide_or_zero(p * g, x ** (1 - p))
+
+
+power.derivatives(_power_base, lambda g, y, x, p: multiply_or_zero(g, xlogy(y, x)))
+
+
 # --- trigonometry ------------------------------------------------------------------------------------------------
 
 
@@ -222,15 +222,13 @@ def sin(x: Array) -> Array:
     return namespace(x).sin(x)
 
 
-sin.derivatives(lambda g, y, x: g * cos(x))
-
-
 @primitive(elementwise=True)
 def cos(x: Array) -> Array:
     """Cosine of x in radians."""
     return namespace(x).cos(x)
 
 
+sin.derivatives(lambda g, y, x: g * cos(x))
 cos.derivatives(lambda g, y, x: -g * sin(x))
 
 
@@ -276,15 +274,13 @@ def sinh(x: Array) -> Array:
     return namespace(x).sinh(x)
 
 
-sinh.derivatives(lambda g, y, x: g * cosh(x))
-
-
 @primitive(elementwise=True)
 def cosh(x: Array) -> Array:
     """Hyperbolic cosine."""
     return namespace(x).cosh(x)
 
 
+sinh.derivatives(lambda g, y, x: g * cosh(x))
 cosh.derivatives(lambda g, y, x: g * sinh(x))
 
 

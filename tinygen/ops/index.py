@@ -6,17 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array, add_at, checks_values, default_dtype, device_of, library, namespace
+from tinygen.backend import Array, add_at, checks_values, default_dtype, device_of, namespace, upload_like
 from tinygen.operands import axes_of
-from tinygen.tensor import Tensor, primitive
+from tinygen.tensor import Tensor, primitive, raw
 
 
 @primitive(promotes=False)
 def _getitem(x: Array, *, index: Any) -> Array:
     return x[index]
-
-
-_getitem.derivatives(lambda g, y, x, index: _put(g, index=index, shape=x.shape))
 
 
 @primitive(promotes=False)
@@ -31,6 +28,7 @@ def _put(values: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
     return result
 
 
+_getitem.derivatives(lambda g, y, x, index: _put(g, index=index, shape=x.shape))
 _put.derivatives(lambda h, y, values, index, shape: _getitem(h, index=index))
 
 
@@ -75,7 +73,7 @@ def _index_part(part: Any, x: Tensor) -> Any:
     if isinstance(part, Tensor):
         part = part._data
     elif isinstance(part, list):
-        part = library(x._data).upload(np.asarray(part, dtype=None if part else np.int64), library(x._data).index(x._data))
+        part = upload_like(np.asarray(part, dtype=None if part else np.int64), x._data)
     elif not hasattr(part, "dtype"):
         return part
     elif isinstance(part, np.generic):
@@ -85,7 +83,9 @@ def _index_part(part: Any, x: Tensor) -> Any:
     if part.dtype.kind not in "iub":
         raise IndexError(f"x[...]: an index must be integer or boolean, got {part.dtype}; use .astype(np.int64)")
     if device_of(part) != x.device:
-        raise TypeError(f"x[...]: x lives on {x.device} but an index on {device_of(part)}; move it with .to({x.device!r})")
+        raise TypeError(
+            f"x[...]: x lives on {x.device} but an index on {device_of(part)}; move it with .to({x.device!r})"
+        )
     return part
 
 
@@ -99,26 +99,32 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
 
 def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Tensor:
     """Element ``indices[i, j, …]`` along the axis, at the same place along all others."""
-    raw = indices._data if isinstance(indices, Tensor) else indices
+    positions = raw(indices)
     (axis,) = axes_of("take_along_axis", axis, x.ndim)
-    if raw.ndim != x.ndim:
-        raise ValueError(f"take_along_axis: indices {raw.shape} and x {x.shape} need the same number of axes")
-    xp = namespace(raw)
+    if positions.ndim != x.ndim:
+        raise ValueError(f"take_along_axis: indices {positions.shape} and x {x.shape} need the same number of axes")
+    xp = namespace(positions)
     grid = [xp.arange(size).reshape((1,) * a + (-1,) + (1,) * (x.ndim - a - 1)) for a, size in enumerate(x.shape)]
-    grid[axis] = raw
+    grid[axis] = positions
     return x[tuple(grid)]  # type: ignore[no-any-return]
 
 
 def index_add(x: Any, indices: Any, values: Any, axis: int = 0) -> Tensor:
     """x with ``values`` added at the integer ``indices`` along an axis; repeated indices accumulate."""
     (axis,) = axes_of("index_add", axis, x.ndim)
-    raw = indices._data if isinstance(indices, Tensor) else np.asarray(indices) if isinstance(indices, list) else indices
-    picked = (*x.shape[:axis], *raw.shape, *x.shape[axis + 1 :])
+    positions = raw(indices)
+    picked = (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :])
     if tuple(values.shape) != picked:
         raise ValueError(f"index_add: values have shape {values.shape}, but indices into {x.shape} need {picked}")
-    if checks_values(raw) and raw.size and not -x.shape[axis] <= int(raw.min()) <= int(raw.max()) < x.shape[axis]:
-        raise IndexError(f"index_add: indices reach from {raw.min()} to {raw.max()}, axis {axis} has size {x.shape[axis]}")
-    index = (slice(None),) * axis + (raw.copy(),) if axis else raw.copy()
+    if (
+        checks_values(positions)
+        and positions.size
+        and not -x.shape[axis] <= int(positions.min()) <= int(positions.max()) < x.shape[axis]
+    ):
+        raise IndexError(
+            f"index_add: indices reach from {positions.min()} to {positions.max()}, axis {axis} has size {x.shape[axis]}"
+        )
+    index = (slice(None),) * axis + (positions.copy(),) if axis else positions.copy()
     return x + _put(values, index=index, shape=tuple(x.shape))  # type: ignore[no-any-return]
 
 
@@ -134,22 +140,21 @@ def check_indices(name: str, what: str, indices: Array, size: int) -> None:
 
 def embedding(indices: Any, weight: Any) -> Tensor:
     """Rows of ``weight`` (V, d) at integer ``indices`` of any shape: result (…, d).  Negative indices are refused."""
-    raw = indices._data if isinstance(indices, Tensor) else indices
-    check_indices("embedding", "indices", raw, weight.shape[0])
+    positions = raw(indices)
+    check_indices("embedding", "indices", positions, weight.shape[0])
     return weight[indices]  # type: ignore[no-any-return]
 
 
 def one_hot(indices: Any, num_classes: int, *, dtype: Any = None) -> Tensor:
     """1 at each index, 0 elsewhere: integers of any shape to (…, num_classes), in the default dtype."""
 
-
-    raw = indices._data if isinstance(indices, Tensor) else indices
-    check_indices("one_hot", "indices", raw, num_classes)
-    hot = (raw[..., None] == namespace(raw).arange(num_classes)).astype(dtype or default_dtype())
+    positions = raw(indices)
+    check_indices("one_hot", "indices", positions, num_classes)
+    hot = (positions[..., None] == namespace(positions).arange(num_classes)).astype(dtype or default_dtype())
     return Tensor(hot) if isinstance(indices, Tensor) else hot
 
 
-@primitive()
+@primitive(promotes=False)
 def argsort(x: Array, axis: int = -1) -> Array:
     """Indices that sort along an axis; without derivative."""
     return namespace(x).argsort(x, axis=axis)

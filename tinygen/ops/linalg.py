@@ -11,14 +11,14 @@ import math
 from typing import Any
 
 from tinygen.backend import Array, namespace, stacked_solve
+from tinygen.operands import axes_of
 from tinygen.ops.compare import not_equal
 from tinygen.ops.convert import astype
 from tinygen.ops.elementwise import abs
 from tinygen.ops.matmul import _matmul, trace
 from tinygen.ops.reduce import _spread, max, min, sum
 from tinygen.ops.shape import expand_dims, squeeze, sum_to, swapaxes, tril, triu
-from tinygen.operands import axes_of
-from tinygen.tensor import Tensor, primitive
+from tinygen.tensor import Tensor, primitive, raw
 
 
 def _square(name: str, a: Any) -> None:
@@ -28,9 +28,8 @@ def _square(name: str, a: Any) -> None:
 
 def _identity(like: Any, n: int) -> Array:
     """The raw n × n identity matrix with the dtype and device of a tensor or array."""
-    raw = like._data if isinstance(like, Tensor) else like
-    xp = namespace(raw)
-    return xp.eye(n, dtype=raw.dtype)
+    array = raw(like)
+    return namespace(array).eye(n, dtype=array.dtype)
 
 
 def _scaled(factor: Any, matrices: Any) -> Any:
@@ -184,10 +183,12 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     if len(axes) == 1 and ord == -math.inf:
         return min(abs(x), axes, keepdims)
     if isinstance(x, Tensor) and x.requires_grad:
-        raise ValueError(f"norm: order {ord!r} over {len(axes)} axes has no derivative here; use 1, 2, inf, -inf or 'fro'")
-    raw = x._data if isinstance(x, Tensor) else x
-    result = namespace(raw).linalg.norm(raw, ord, axis=axes[0] if len(axes) == 1 else axes, keepdims=keepdims)
-    return Tensor(namespace(raw).asarray(result)) if isinstance(x, Tensor) else result
+        raise ValueError(
+            f"norm: order {ord!r} over {len(axes)} axes has no derivative here; use 1, 2, inf, -inf or 'fro'"
+        )
+    array = raw(x)
+    result = namespace(array).linalg.norm(array, ord, axis=axes[0] if len(axes) == 1 else axes, keepdims=keepdims)
+    return Tensor(namespace(array).asarray(result)) if isinstance(x, Tensor) else result
 
 
 # --- tools without a derivative ----------------------------------------------------------------------------------
@@ -196,8 +197,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
 def _factor(name: str, a: Any, advice: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
     if isinstance(a, Tensor) and a.requires_grad:
         raise ValueError(f"{name}: has no derivative here; pass a.detach(), or {advice}")
-    raw = a._data if isinstance(a, Tensor) else a
-    factors = getattr(namespace(raw).linalg, name)(raw, *args, **kwargs)
+    array = raw(a)
+    factors = getattr(namespace(array).linalg, name)(array, *args, **kwargs)
     return tuple(Tensor(factor) for factor in factors) if isinstance(a, Tensor) else tuple(factors)
 
 

@@ -15,7 +15,7 @@ from tinygen.ops.elementwise import abs, square
 from tinygen.ops.index import check_indices, take_along_axis
 from tinygen.ops.reduce import log_softmax, mean, sum
 from tinygen.ops.shape import expand_dims, squeeze
-from tinygen.tensor import Tensor
+from tinygen.tensor import Tensor, raw
 
 
 def _reduce(name: str, terms: Any, reduction: str) -> Tensor:
@@ -54,9 +54,9 @@ def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
         raise ValueError(
             f"nll_loss: input {input.shape} must be (N, C, d…) with classes on axis 1, and target (N, d…), got {target.shape}"
         )
-    raw = target._data if isinstance(target, Tensor) else target
-    check_indices("nll_loss", "labels", raw, input.shape[1])
-    return _reduce("nll_loss", -squeeze(take_along_axis(input, expand_dims(raw, 1), 1), 1), reduction)
+    labels = raw(target)
+    check_indices("nll_loss", "labels", labels, input.shape[1])
+    return _reduce("nll_loss", -squeeze(take_along_axis(input, expand_dims(labels, 1), 1), 1), reduction)
 
 
 def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Tensor:

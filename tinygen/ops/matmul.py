@@ -112,8 +112,10 @@ def _label_sizes(subscripts: str, terms: list[str], target: str, operands: Any) 
         raise ValueError(f"einsum: {subscripts!r} names {len(terms)} operands, {len(operands)} were given")
     sizes: dict[str, int] = {}
     for term, operand in zip(terms, operands, strict=True):
-        if len(term) != operand.ndim or not term.isalpha() and term:
-            raise ValueError(f"einsum: term {term!r} of {subscripts!r} does not fit an operand of shape {operand.shape}")
+        if len(term) != operand.ndim or (not term.isalpha() and term):
+            raise ValueError(
+                f"einsum: term {term!r} of {subscripts!r} does not fit an operand of shape {operand.shape}"
+            )
         for label, size in zip(term, operand.shape, strict=True):
             if sizes.setdefault(label, size) != size:
                 raise ValueError(f"einsum: label {label!r} of {subscripts!r} has sizes {sizes[label]} and {size}")
@@ -148,4 +150,3 @@ def _contract(a: Any, of_a: str, b: Any, of_b: str, needed: set[str], sizes: dic
     product = matmul(grouped(a, of_a, batch, rows, summed), grouped(b, of_b, batch, summed, columns))
     labels = batch + rows + columns
     return reshape(product, [sizes[label] for label in labels]), "".join(labels)
-

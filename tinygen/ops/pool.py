@@ -9,7 +9,7 @@ from tinygen.ops.conv import Geometry, _pair
 from tinygen.ops.index import _pick
 from tinygen.ops.matmul import matmul
 from tinygen.ops.shape import expand_dims, repeat, squeeze, swapaxes
-from tinygen.tensor import Tensor, primitive
+from tinygen.tensor import Tensor, primitive, raw
 
 
 def _taps(geometry: Geometry) -> list[tuple[slice, slice]]:
@@ -64,7 +64,9 @@ def _window_argmax(x: Array, *, geometry: Geometry) -> Array:
 
 def _pooling(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any) -> Geometry:
     if x.ndim != 4:
-        raise ValueError(f"{name}: x has the wrong number of axes, got shape {x.shape} (with the axis that 1-d pooling adds)")
+        raise ValueError(
+            f"{name}: x has the wrong number of axes, got shape {x.shape} (with the axis that 1-d pooling adds)"
+        )
     k = _pair(name, "kernel_size", kernel_size, 1)
     s = k if stride is None else _pair(name, "stride", stride, 1)
     p = _pair(name, "padding", padding, 0)
@@ -111,7 +113,9 @@ def interpolate(x: Any, scale_factor: int | tuple[int, ...], mode: str = "neares
     """x (N, C, L) or (N, C, H, W) enlarged by whole numbers, ``nearest`` or ``bilinear`` (align_corners=False)."""
     factors = (scale_factor,) * (x.ndim - 2) if isinstance(scale_factor, int) else tuple(scale_factor)
     if x.ndim not in (3, 4) or len(factors) != x.ndim - 2 or any(not isinstance(f, int) or f < 1 for f in factors):
-        raise ValueError(f"interpolate: scale_factor {scale_factor} does not fit x {x.shape}; give whole numbers, one an axis")
+        raise ValueError(
+            f"interpolate: scale_factor {scale_factor} does not fit x {x.shape}; give whole numbers, one an axis"
+        )
     if mode not in ("nearest", "bilinear"):
         raise ValueError(f"interpolate: unknown mode {mode!r}; use 'nearest' or 'bilinear'")
     for axis, factor in enumerate(factors, start=2):
@@ -124,8 +128,8 @@ def interpolate(x: Any, scale_factor: int | tuple[int, ...], mode: str = "neares
 
 def _hats(x: Any, axis: int, factor: int) -> Array:
     """The matrix (size, factor · size) of linear interpolation at the centres of the finer cells."""
-    raw = x._data if isinstance(x, Tensor) else x
-    xp, size = namespace(raw), raw.shape[axis]
+    array = raw(x)
+    xp, size = namespace(array), array.shape[axis]
     centres = xp.clip((xp.arange(factor * size) + 0.5) / factor - 0.5, 0, size - 1)
     distance = xp.abs(centres - xp.arange(size).reshape(-1, 1))
-    return xp.maximum(1.0 - distance, 0.0).astype(raw.dtype)
+    return xp.maximum(1.0 - distance, 0.0).astype(array.dtype)

@@ -105,7 +105,7 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     result = factors[0]
     for factor in odd:
         result = multiply(result, factor)
-    return _kept(result, x.shape, axes) if keepdims else result  # type: ignore[no-any-return]
+    return _kept(result, x.shape, axes) if keepdims else result
 
 
 @primitive()
@@ -191,22 +191,20 @@ def log_softmax(x: Any, axis: Any = -1) -> Tensor:
 # --- without derivative ------------------------------------------------------------------------------------------
 
 
-@primitive()
+@primitive(promotes=False)
 def argmax(x: Array, axis: int | None = None) -> Array:
     """Index of the largest element along an axis (of the flat array without one); without derivative."""
     return namespace(x).argmax(x, axis=axis)
 
 
-@primitive()
+@primitive(promotes=False)
 def argmin(x: Array, axis: int | None = None) -> Array:
     """Index of the smallest element along an axis (of the flat array without one); without derivative."""
     return namespace(x).argmin(x, axis=axis)
 
 
-@primitive()
+@primitive(promotes=False)
 def quantile(x: Array, q: Any, axis: Any = None) -> Array:
     """The q-quantiles, interpolated linearly; without derivative."""
     xp = namespace(x)
     return xp.quantile(x, xp.asarray(q, dtype=x.dtype), axis=axis)
-
-

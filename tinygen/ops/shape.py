@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array, namespace
+from tinygen.backend import Array, namespace, upload_like
 from tinygen.operands import axes_of
-from tinygen.tensor import Each, Tensor, primitive
+from tinygen.tensor import Each, Tensor, primitive, raw
 
 
 @primitive()
@@ -92,14 +92,6 @@ def _broadcast_to(x: Array, *, shape: tuple[int, ...]) -> Array:
     return namespace(x).broadcast_to(x, shape)
 
 
-_broadcast_to.derivatives(lambda g, y, x, shape: sum_to(g, shape=x.shape))
-
-
-def broadcast_to(x: Any, shape: Any) -> Tensor:
-    """x repeated (without copying) along axes of size 1 and along new leading axes."""
-    return _broadcast_to(x, shape=_sizes((shape,)))
-
-
 @primitive()
 def sum_to(x: Array, *, shape: tuple[int, ...]) -> Array:
     """The adjoint of broadcasting: x summed over the axes along which ``shape`` would be repeated."""
@@ -108,7 +100,13 @@ def sum_to(x: Array, *, shape: tuple[int, ...]) -> Array:
     return x.sum(axis=axes).reshape(shape)
 
 
+_broadcast_to.derivatives(lambda g, y, x, shape: sum_to(g, shape=x.shape))
 sum_to.derivatives(lambda g, y, x, shape: _broadcast_to(g, shape=x.shape))
+
+
+def broadcast_to(x: Any, shape: Any) -> Tensor:
+    """x repeated (without copying) along axes of size 1 and along new leading axes."""
+    return _broadcast_to(x, shape=_sizes((shape,)))
 
 
 @primitive()
@@ -228,7 +226,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float =
     for axis, pair in enumerate(widths):
         if any(pair):  # which element of the old axis stands at each position of the new one: ask NumPy
             source = np.pad(np.arange(x.shape[axis]), pair, mode=mode)  # type: ignore[call-overload]
-            x = x[(slice(None),) * axis + (source.tolist(),)]
+            x = x[(slice(None),) * axis + (upload_like(source, raw(x)),)]
     return x  # type: ignore[no-any-return]
 
 
@@ -254,9 +252,9 @@ def diagonal(x: Any, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tenso
     """The diagonal of each matrix, as the last axis of the result."""
     rows, columns = x.shape[axis1], x.shape[axis2]
     length = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
-    index = np.arange(length)
+    index = namespace(raw(x)).arange(length)
     source = moveaxis(x, (axis1, axis2), (0, 1))
-    return moveaxis(source[(index - min(offset, 0)).tolist(), (index + max(offset, 0)).tolist()], 0, -1)
+    return moveaxis(source[index - min(offset, 0), index + max(offset, 0)], 0, -1)
 
 
 def count(shape: Sequence[int], axes: Sequence[int]) -> int:
