@@ -25,7 +25,7 @@ from tinygen.ops.shape import sum_to
 
 Sampler = Callable[[np.random.Generator], np.ndarray]
 
-STEP = 0.02
+STEP = 0.01
 """How far any element of an input is moved by the finite differences."""
 
 
@@ -79,15 +79,15 @@ def positive(*shape: int) -> Sampler:
 
 def apart(*shape: int) -> Sampler:
     """Of both signs, away from 0."""
-    return lambda rng: rng.uniform(0.2, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
+    return lambda rng: rng.uniform(0.4, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
 
 
 def distinct(*shape: int) -> Sampler:
-    """No two elements, nor their absolute values, closer than two steps of the finite differences."""
+    """No two elements, nor their absolute values, nor one and 0, closer than 0.04: several steps."""
 
     def sample(rng: np.random.Generator) -> np.ndarray:
         size = math.prod(shape)
-        values = (np.arange(size) + 1.0 + rng.uniform(-0.2, 0.2, size)) * 4 * STEP
+        values = (np.arange(size) + 1.0 + rng.uniform(-0.25, 0.25, size)) * 0.08
         return (rng.permutation(values) * rng.choice([-1.0, 1.0], size)).reshape(shape)
 
     return sample
@@ -192,7 +192,7 @@ for _exponent in (0, 1, 2, 3, 4, 2.0, 1.0, 1.5, 0.5, -1, -2.5):
     case("power", f"exponent {_exponent!r}", lambda x, p=_exponent: x**p, positive(2, 3))
 for _exponent in (1, 2, 3, 4, -1, -2):
     case("power", f"negative base, exponent {_exponent}", lambda x, p=_exponent: x**p, apart(2, 3))
-case("power", "exponent without derivative", lambda x, p: x ** tg.detach(p), positive(2, 3), positive(3))
+case("power", "exponent without derivative", lambda x: x ** tg.full_like(x, 2.5), positive(2, 3))
 case("power", "number as base", lambda p: 2.0**p, real(2, 3))
 case("power", "same tensor twice", lambda x: x**x, positive(2, 3))
 case("multiply", "same tensor twice", lambda x: x * x * x, real(2, 3))
@@ -240,14 +240,14 @@ for _shape, _options in _AXES:
     case("logsumexp", _text, lambda x, o=_options: tg.logsumexp(x, **o), real(*_shape))
     case("prod", _text, lambda x, o=_options: tg.prod(x, **o), real(*_shape))
     if math.prod(_shape) > 1 and _shape != (3, 1):  # a single element deviates by 0, where the root has a kink
-        case("std", _text, lambda x, o=_options: tg.std(x, **o), distinct(*_shape))
+        case("std", _text, lambda x, o=_options: tg.std(x, **o), real(*_shape))
 case("sum", "empty", lambda x: tg.sum(x, axis=0), real(0, 3), linear=(0,))
 case("sum", "no axes", lambda x: tg.sum(x, axis=()), real(2, 3), linear=(0,))
 case("max", "empty rows", lambda x: tg.max(x, axis=1), real(0, 3))
 case("logsumexp", "empty rows", lambda x: tg.logsumexp(x, axis=1), real(0, 3))
 case("logsumexp", "with −∞", lambda x: tg.logsumexp(tg.concatenate([x, tg.full_like(x, -math.inf)]), 0), real(2, 3))
 case("var", "correction", lambda x: tg.var(x, axis=1, correction=1), real(2, 4))
-case("std", "correction", lambda x: tg.std(x, axis=1, correction=1), distinct(2, 4))
+case("std", "correction", lambda x: tg.std(x, axis=1, correction=1), real(2, 4))
 case("prod", "with zeros", lambda x: tg.prod(x, axis=1), constant([[0.0, 2.0, 1.5], [0.0, 0.0, 0.7], [1.1, 0.0, 0.9]]))
 case("prod", "7 factors", lambda x: tg.prod(x, axis=0), positive(7))
 for _axis in (None, 0, 1, -1):
@@ -532,7 +532,7 @@ KINKS = [
     Kink("elu′(0) = alpha, elu″(0) = alpha", lambda x: tg.elu(x, 0.5), [[0, 2]], [[0.5, 1]], second=[[0.5, 0]]),
     Kink("abs′(0) = 0", tg.abs, [[-1, 0, 2]], [[-1, 0, 1]], second=[[0, 0, 0]]),
     Kink("norm′(0) = 0", linalg.norm, [[0, 0]], [[0, 0]], second=[[0, 0]]),
-    Kink("norm′(0) = 0 in one row", lambda x: linalg.norm(x, axis=1), [[[0, 0], [3, 4]]], [[[0, 0], [0.6, 0.8]]]),
+    Kink("norm′(0) = 0 in one row", lambda x: linalg.norm(x, axis=1), [[[0, 0], [0, -2]]], [[[0, 0], [0, -1]]]),
     Kink("norm of order 1 at 0", lambda x: linalg.norm(x, 1), [[0, -2]], [[0, -1]]),
     Kink("norm of order inf splits ties", lambda x: linalg.norm(x, _inf), [[-2, 2, 1]], [[-0.5, 0.5, 0]]),
     Kink("norm of order inf at 0", lambda x: linalg.norm(x, _inf), [[0, 0]], [[0, 0]]),

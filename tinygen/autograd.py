@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygen.backend import Array, library, namespace
-from tinygen.ops.convert import ones_like, tensor
+from tinygen.ops import convert
 from tinygen.ops.shape import sum_to
 from tinygen.record import Location, Mode, Node, brief, mode, show_location
 from tinygen.tensor import Tensor, wrap
@@ -52,7 +52,9 @@ def grad(
     if create_graph and not mode.get().recording:
         raise RuntimeError("grad: create_graph=True inside no_grad() would record nothing; leave no_grad() first")
     cotangents = _seeds("grad", outs, grad_outputs, create_graph)
-    _walk(_reachable(outs), cotangents, {_key(target) for target in targets}, create_graph, release)
+    wanted = {_key(target) for target in targets}
+    nodes, _ = _reachable(outs)
+    _walk(nodes, cotangents, wanted, _leading_to(wanted, nodes), create_graph, release)
     for position, target in enumerate(targets):
         if _key(target) not in cotangents and not allow_unused:
             raise ValueError(
@@ -85,10 +87,8 @@ def backward(self: Tensor, gradient: Any = None) -> None:
             f"backward: this tensor of shape {self.shape} does not require a gradient; nothing was recorded for it"
         )
     cotangents = _seeds("backward", [self], None if gradient is None else [gradient], False)
-    nodes = _reachable([self])
-    arguments = [node.args[position] for node in nodes for position in node.needs]  # type: ignore[index]
-    leaves = {id(leaf): leaf for leaf in [self, *arguments] if leaf.node is None}
-    _walk(nodes, cotangents, set(leaves), create_graph=False, release=True)
+    nodes, leaves = _reachable([self])
+    _walk(nodes, cotangents, set(leaves), None, create_graph=False, release=True)
     for key, leaf in leaves.items():
         result = _as_result(cotangents[key], leaf)
         leaf.grad = result if leaf.grad is None else wrap(leaf.grad._data + result._data, None, False)
@@ -103,12 +103,12 @@ def _seeds(name: str, outputs: list[Tensor], given: Any, create_graph: bool) -> 
                     f"{name}: the output of shape {output.shape} is not a scalar; take .sum() or .mean() of it, "
                     f"or give the cotangent of that shape"
                 )
-        seeds = [ones_like(output) for output in outputs]
+        seeds = [convert.ones_like(output) for output in outputs]
     else:
         seeds = [given] if isinstance(given, Tensor) or hasattr(given, "dtype") else list(given)
         if len(seeds) != len(outputs):
             raise ValueError(f"{name}: {len(outputs)} outputs need as many cotangents, got {len(seeds)}")
-        seeds = [seed if isinstance(seed, Tensor) else tensor(seed) for seed in seeds]
+        seeds = [seed if isinstance(seed, Tensor) else convert.tensor(seed) for seed in seeds]
         for seed, output in zip(seeds, outputs, strict=True):
             if (seed.shape, seed.dtype, seed.device) != (output.shape, output.dtype, output.device):
                 raise ValueError(
@@ -133,23 +133,27 @@ def _key(tensor: Tensor) -> Any:
     return tensor.node or id(tensor)
 
 
-def _reachable(outputs: Iterable[Tensor]) -> list[Node]:
-    """Every node that a gradient of the outputs may visit, oldest first.  No recursion: depth is no limit."""
+def _reachable(outputs: list[Tensor]) -> tuple[list[Node], dict[int, Tensor]]:
+    """Every node that a gradient of the outputs may visit, oldest first, and the leaves.  Depth is no limit."""
     pending = [output.node for output in outputs if output.node is not None]
+    leaves = {id(output): output for output in outputs if output.node is None}
     seen = set(pending)
     while pending:
         node = pending.pop()
         if node.args is None:
             raise RuntimeError(
-                f"the record of {node.primitive.name} at {show_location(node.location)} was freed by an earlier backward(); "
-                f"sum the losses and call backward() once, or use tg.grad"
+                f"the record of {node.primitive.name} at {show_location(node.location)} was freed by an earlier "
+                f"backward(); sum the losses and call backward() once, or use tg.grad"
             )
         for position in node.needs:
-            parent = node.args[position].node
-            if parent is not None and parent not in seen:
+            tensor = node.args[position]
+            parent = tensor.node
+            if parent is None:
+                leaves[id(tensor)] = tensor
+            elif parent not in seen:
                 seen.add(parent)
                 pending.append(parent)
-    return sorted(seen, key=_sequence)
+    return sorted(seen, key=_sequence), leaves
 
 
 _sequence = operator.attrgetter("sequence")
@@ -168,17 +172,24 @@ def _leading_to(targets: set[Any], nodes: list[Node]) -> set[Any]:
 
 
 def _walk(
-    nodes: list[Node], cotangents: dict[Any, Cotangent], wanted: set[Any], create_graph: bool, release: bool
+    nodes: list[Node],
+    cotangents: dict[Any, Cotangent],
+    wanted: set[Any],
+    useful: set[Any] | None,
+    create_graph: bool,
+    release: bool,
 ) -> None:
-    """Carry the cotangents of the outputs back through the nodes (oldest first; the list is consumed) to the wanted."""
-    useful = _leading_to(wanted, nodes)
+    """Carry cotangents back through the nodes (oldest first; the list is consumed), and keep those of the wanted.
+
+    Only ``useful`` nodes and leaves are visited; None stands for all.
+    """
     before = mode.get()
     inspect = before.inspect
     try:
         while nodes:
             node = nodes.pop()
             g = cotangents.get(node)
-            if g is None or node not in useful:
+            if g is None or (useful is not None and node not in useful):
                 continue
             if node not in wanted:
                 del cotangents[node]
@@ -190,17 +201,14 @@ def _walk(
             for position in node.needs:
                 parent = args[position]  # type: ignore[index]
                 key = parent.node or id(parent)
-                if key not in useful:
+                if useful is not None and key not in useful:
                     continue
                 cotangent = primitive.rules[position](g, output, *arguments, **kwargs)
                 value = inputs[position]
                 if cotangent.shape != value.shape and primitive.elementwise:
                     cotangent = sum_to(cotangent, shape=value.shape)
-                if cotangent.shape != value.shape or cotangent.dtype != value.dtype:
-                    raise AssertionError(
-                        f"the derivative rule of {primitive.name} for argument {position} returned "
-                        f"{cotangent.dtype}{cotangent.shape}, the argument is {value.dtype}{value.shape}"
-                    )
+                if cotangent.dtype is not value.dtype or cotangent.shape != value.shape:
+                    _check(primitive.name, position, cotangent, value)
                 if inspect is not None and not create_graph:  # else each operation of the rule is looked at
                     inspect(f"the derivative of {primitive.name}", [g, *inputs], cotangent, node.location)
                 cotangents[key] = cotangents[key] + cotangent if key in cotangents else cotangent
@@ -209,6 +217,15 @@ def _walk(
                 node.inputs, node.output = [], None
     finally:
         mode.set(before)
+
+
+def _check(name: str, position: int, cotangent: Cotangent, value: Array) -> None:
+    """A cotangent has the shape and dtype of its value; anything else is a wrong rule."""
+    if cotangent.dtype != value.dtype or cotangent.shape != value.shape:
+        raise AssertionError(
+            f"the derivative rule of {name} for argument {position} returned {cotangent.dtype}{cotangent.shape}, "
+            f"the argument is {value.dtype}{value.shape}"
+        )
 
 
 def _recorded_arguments(node: Node) -> list[Any]:

@@ -93,9 +93,20 @@ def brief(array: Array) -> str:
 def user_location(now: Mode) -> Location:
     """The innermost running line outside tinygen, and what it is the derivative of."""
     frame = sys._getframe(2)
-    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+    while _is_ours[frame.f_code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti, now.origin
+
+
+class _Ours(dict[str, bool]):
+    """Whether a source file belongs to tinygen, looked at once for each file."""
+
+    def __missing__(self, filename: str) -> bool:
+        self[filename] = filename.startswith(_PACKAGE)
+        return self[filename]
+
+
+_is_ours = _Ours()
 
 
 def show_location(location: Location) -> str:

@@ -221,6 +221,7 @@ class Primitive(Generic[P]):
         self.elementwise = elementwise
         self.promotes = promotes
         self.rules: tuple[Callable[..., Any], ...] | Each = ()
+        self.differentiable = False
         self.__signature__ = inspect.signature(forward)
         parameters = self.__signature__.parameters.values()
         self.keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
@@ -230,9 +231,13 @@ class Primitive(Generic[P]):
     def derivatives(self, *rules: Callable[..., Any] | None) -> None:
         """Set the rules, one for each argument in order; None for an index or a mask."""
         given = dict(enumerate(rules))
-        self.rules = tuple(
-            given.get(i) or self._refusal(i) for i in range(max(len(rules), len(self.__signature__.parameters)))
-        )
+        self.rules = tuple(given.get(i) or self._refusal(i) for i in range(len(self.__signature__.parameters)))
+        self.differentiable = True
+
+    def derivatives_each(self, rule: Callable[..., Any]) -> None:
+        """Set ``rule(position, g, y, *args)`` for every argument of a primitive that takes any number of them."""
+        self.differentiable = True
+        self.rules = Each(rule)
 
     def _refusal(self, position: int) -> Callable[..., Any]:
         def refuse(*args: Any, **kwargs: Any) -> NoReturn:
@@ -281,20 +286,20 @@ class Primitive(Generic[P]):
             raise refusal(self.name, inputs, error) from error
         if type(output) is not type(data):  # NumPy reduces to scalars, CuPy to 0-d arrays
             output = library(data).xp.asarray(output)
-        if output.dtype is not dtype and self.promotes:
-            output = settle_dtype(output, inputs)
+        differentiable = self.differentiable
+        if output.dtype is not dtype:
+            if self.promotes:
+                output = settle_dtype(output, inputs)
+            differentiable = differentiable and output.dtype.kind == "f"
         now = mode.get()
         if now.inspect is not None:
             now.inspect(self.name, inputs, output, user_location(now))
         if not needs or not now.recording:
             return wrap(output, None, False)
         if foreign:
-            args = tuple(
-                arg if isinstance(arg, Tensor) else own(value) for arg, value in zip(args, inputs, strict=True)
-            )  # type: ignore[assignment]
+            args = tuple(arg if isinstance(arg, Tensor) else own(value) for arg, value in zip(args, inputs, strict=True))  # type: ignore[assignment]
             inputs = [value if isinstance(arg, Tensor) else arg for arg, value in zip(args, inputs, strict=True)]
-        node = Node(self, args, kwargs, inputs, output, needs, user_location(now))
-        return wrap(output, node, bool(self.rules) and output.dtype.kind == "f")
+        return wrap(output, Node(self, args, kwargs, inputs, output, needs, user_location(now)), differentiable)
 
 
 class Each:

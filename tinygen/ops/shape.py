@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygen.backend import Array, namespace, upload_like
 from tinygen.operands import axes_of
-from tinygen.tensor import Each, Tensor, primitive, raw
+from tinygen.tensor import Tensor, primitive, raw
 
 
 @primitive()
@@ -119,7 +119,7 @@ def _concatenated_part(position: int, g: Any, y: Any, *arrays: Any, axis: int) -
     return g[(slice(None),) * axis + (slice(start, start + arrays[position].shape[axis]),)]
 
 
-_concatenate.rules = Each(_concatenated_part)
+_concatenate.derivatives_each(_concatenated_part)
 
 
 def concatenate(arrays: Sequence[Any], axis: int = 0) -> Tensor:
