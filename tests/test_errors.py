@@ -414,7 +414,7 @@ TWO_DEVICES: dict[str, Callable[[tg.Tensor, tg.Tensor], Any]] = {
 def test_two_devices(name: str, first: str) -> None:
     second = "double" if first == "cpu" else "cpu"
     x, y = on(first, np.eye(2)), on(second, np.eye(2))
-    with pytest.raises(TypeError, match=everything(("argument", "cpu", "double", "(2, 2)", ".to("))):
+    with pytest.raises(TypeError, match=everything(("argument", "cpu", "double", ".to("))):
         TWO_DEVICES[name](x, y)
 
 

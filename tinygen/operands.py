@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import re
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from tinygen.backend import Array, default_dtype, device_of
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _WEAK = (float, int, bool)
 
 
@@ -53,18 +58,44 @@ def settle_dtype(result: Array, operands: list[Any]) -> Array:
     return result.astype(default_dtype(), copy=False)
 
 
+def operation(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a public operation made of others: whatever raises inside speaks of this operation and its operands."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
+            raise refusal(function.__name__.strip("_"), [*args, *kwargs.values()], error) from error
+
+    return call
+
+
 def refusal(name: str, operands: list[Any], error: Exception) -> Exception:
-    """The library's error, again, with the operation's name and the shapes of its operands in front."""
-    if str(error).startswith(name):
-        return error
-    shapes = ", ".join(str(operand.shape) for operand in operands if hasattr(operand, "shape"))
-    advice = ""
-    if "broadcast" in str(error):
-        advice = "; sizes must be equal or 1, aligned from the right: use reshape or expand_dims on one of them"
-    elif "ingular" in str(error):
-        advice = "; add a multiple of the identity, or use det, whose derivative exists at singular matrices"
-    message = f"{name}: {error} (operand shapes: {shapes}){advice}"
-    return type(error)(message)
+    """An error again, with the operation's name in front, the shapes of its operands, and the way out."""
+    message = str(error)
+    if getattr(error, "explained", False) or re.match(r"[a-z_0-9]+: ", message):
+        message = re.sub(r"^[a-z_0-9]+: ", f"{name}: ", message)  # an inner operation's words under the outer one's name
+    else:
+        shapes = ", ".join(str(tuple(operand.shape)) for operand in operands if hasattr(operand, "shape"))
+        message = f"{name}: {message} (operand shapes: {shapes}){_advice(operands, message)}"
+    kind = TypeError if isinstance(error, AttributeError) else type(error)
+    explained = kind(message)
+    explained.explained = True  # type: ignore[attr-defined]
+    return explained
+
+
+def _advice(operands: list[Any], message: str) -> str:
+    strange = [operand for operand in operands if not hasattr(operand, "shape")]
+    if "broadcast" in message:
+        return "; sizes must be equal or 1, aligned from the right: use reshape or expand_dims on one of them"
+    if "ingular" in message:
+        return "; add a multiple of the identity, or use det, whose derivative exists at singular matrices"
+    if "ositive" in message:
+        return "; it must be symmetric with positive eigenvalues: add a multiple of the identity"
+    if "has no attribute" in message and strange:
+        return f"; {type(strange[0]).__name__} is not a tensor or an array: make it one with tg.tensor(...)"
+    return ""
 
 
 def own(array: Any) -> Any:
@@ -88,7 +119,9 @@ def axes_of(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     """``axis`` (None for all, a number or several) as different non-negative numbers, in rising order."""
     if axis is None:
         return tuple(range(ndim))
-    given = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    given = axis if isinstance(axis, (tuple, list, range)) else (axis,)
+    if not all(isinstance(a, (int, np.integer)) for a in given):
+        raise TypeError(f"{name}: axis must be a whole number or several, got {axis!r}")
     axes = tuple(sorted(int(a) + ndim if a < 0 else int(a) for a in given))
     if any(not 0 <= a < ndim for a in axes) or len(set(axes)) < len(axes):
         raise np.exceptions.AxisError(f"{name}: axis {axis} does not fit {ndim} axes (or repeats one)")

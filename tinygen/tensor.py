@@ -82,7 +82,9 @@ class Tensor:
         """Rebind this leaf to another array of the same shape, dtype and device; ``copy=False`` takes it as it is."""
         if self.node is not None:
             raise ValueError(f"assign: only leaves can be rebound, this tensor was computed by {self.node}")
-        array = array._data if isinstance(array, Tensor) else array
+        array = raw(array)
+        if not hasattr(array, "dtype"):
+            raise TypeError(f"assign: needs an array or a tensor, got {type(array).__name__}")
         have, given = (brief(self._data), self.device), (brief(array), device_of(array))
         if have != given:
             raise ValueError(f"assign: the tensor is {have[0]} on {have[1]}, the new array {given[0]} on {given[1]}")

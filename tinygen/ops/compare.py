@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, namespace
+from tinygen.operands import operation
 from tinygen.ops.elementwise import log1p_of_unit, multiply
 from tinygen.tensor import Tensor, primitive
 
@@ -97,6 +98,7 @@ _clip.derivatives(
 )
 
 
+@operation
 def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Tensor:
     """x limited to [a_min, a_max] (numbers or arrays; None: no bound); at a bound the cotangent passes to x."""
     if a_min is None and a_max is None:
@@ -164,11 +166,13 @@ def softplus(x: Array) -> Array:
 softplus.derivatives(lambda g, y, x: g * sigmoid(x))
 
 
+@operation
 def log_sigmoid(x: Any) -> Tensor:
     """log σ(x) = −softplus(−x)."""
     return -softplus(-x)
 
 
+@operation
 def silu(x: Any) -> Tensor:
     """x · σ(x)."""
     return multiply(x, sigmoid(x))

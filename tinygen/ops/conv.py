@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tinygen.backend import Array, block_bytes, namespace
+from tinygen.operands import operation
 from tinygen.ops.shape import expand_dims, reshape, squeeze
 from tinygen.tensor import Tensor, primitive
 
@@ -205,7 +206,7 @@ def _columns(windows: Array) -> Array:
 
 
 def _pair(name: str, what: str, value: Any, least: int) -> Pair:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or any(not isinstance(v, int) or v < least for v in pair):
         raise ValueError(f"{name}: {what} must be one or two whole numbers, at least {least}, got {value}")
     return pair
@@ -217,6 +218,8 @@ def _check(name: str, x: Any, weight: Any, bias: Any, channels: int, outputs: in
         raise ValueError(
             f"{name}: x and weight need the same spatial axes after their first two, got {x.shape}, {weight.shape}"
         )
+    if 0 in weight.shape[2:]:
+        raise ValueError(f"{name}: the kernel of weight {weight.shape} is empty")
     if groups < 1 or x.shape[1] % groups or outputs % groups:
         raise ValueError(f"{name}: groups={groups} must divide {x.shape[1]} input and {outputs} output channels")
     if x.shape[1] != channels:
@@ -231,6 +234,7 @@ def _with_bias(y: Any, bias: Any) -> Tensor:
     return y if bias is None else y + reshape(bias, (1, -1, 1, 1))  # type: ignore[no-any-return]
 
 
+@operation
 def conv2d(
     x: Any, weight: Any, bias: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Tensor:
@@ -251,6 +255,7 @@ def conv2d(
     return _with_bias(_conv(x, weight, geometry=Geometry(size, kernel, (oh, ow), s, p, d, groups)), bias)
 
 
+@operation
 def conv_transpose2d(
     x: Any,
     weight: Any,
@@ -279,6 +284,7 @@ def conv_transpose2d(
     return _with_bias(_conv_input(x, weight, geometry=Geometry((h, w), kernel, size, s, p, d, groups)), bias)
 
 
+@operation
 def conv1d(
     x: Any, weight: Any, bias: Any = None, *, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1
 ) -> Tensor:
@@ -296,6 +302,7 @@ def conv1d(
     return squeeze(y, 2)
 
 
+@operation
 def conv_transpose1d(
     x: Any,
     weight: Any,

@@ -15,9 +15,11 @@ from tinygen.backend import (
     library_for,
     to_device,
 )
+from tinygen.operands import operation
 from tinygen.tensor import Tensor, primitive, raw, wrap
 
 
+@operation
 def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A new leaf with a copy of ``data``: numbers, nested lists of numbers, an array or a tensor.
 
@@ -30,7 +32,7 @@ def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_
     """
     array = raw(data)
     if not hasattr(array, "dtype") or isinstance(array, np.generic):
-        made = np.asarray(array)
+        made = _checked(np.asarray(array))
         if made.dtype.kind == "f" and dtype is None and not _holds_arrays(data):
             dtype = default_dtype()
         array = to_device(np.array(made, dtype=dtype), device or default_device())
@@ -39,9 +41,13 @@ def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_
         target = device or (default_device() if here == "cpu" else here)
         moved = to_device(array, target)
         array = moved.astype(dtype or array.dtype, copy=moved is array or dtype is not None)
+    return Tensor(_checked(array), requires_grad=requires_grad)
+
+
+def _checked(array: Array) -> Array:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"tensor: dtype {array.dtype} is not supported; use floating, integer or boolean numbers")
-    return Tensor(array, requires_grad=requires_grad)
+    return array
 
 
 def _holds_arrays(data: Any) -> bool:
@@ -51,6 +57,7 @@ def _holds_arrays(data: Any) -> bool:
     return isinstance(data, np.ndarray)
 
 
+@operation
 def from_dlpack(array: Any) -> Tensor:
     """A leaf with a copy of any array that speaks DLPack (PyTorch's, JAX's, CuPy's …), on the same device."""
     kind, index = array.__dlpack_device__()
@@ -64,16 +71,19 @@ def _create(name: str, *args: Any, dtype: Any, device: str | None, requires_grad
     return Tensor(to_device(host_or_device, device or default_device()), requires_grad=requires_grad)
 
 
+@operation
 def zeros(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the given shape."""
     return _create("zeros", shape, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@operation
 def ones(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Ones of the given shape."""
     return _create("ones", shape, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@operation
 def full(
     shape: Any, fill_value: float, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -81,32 +91,38 @@ def full(
     return _create("full", shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@operation
 def eye(n: int, m: int | None = None, k: int = 0, *, dtype: Any = None, device: str | None = None) -> Tensor:
     """n × m matrix with ones on diagonal k."""
     return _create("eye", n, m, k, dtype=dtype, device=device)
 
 
+@operation
 def arange(*bounds: float, dtype: Any = None, device: str | None = None) -> Tensor:
     """``arange([start,] stop[, step])``: integers of integer bounds, else the default floating dtype."""
     whole = all(isinstance(bound, (int, np.integer)) for bound in bounds)
     return _create("arange", *bounds, dtype=dtype or (np.int64 if whole else None), device=device)
 
 
+@operation
 def linspace(start: float, stop: float, num: int = 50, *, dtype: Any = None, device: str | None = None) -> Tensor:
     """``num`` equally spaced numbers from start to stop, both included."""
     return _create("linspace", start, stop, num, dtype=dtype, device=device)
 
 
+@operation
 def zeros_like(x: Any) -> Tensor:
     """Zeros with the shape, dtype and device of x."""
     return full_like(x, 0)
 
 
+@operation
 def ones_like(x: Any) -> Tensor:
     """Ones with the shape, dtype and device of x."""
     return full_like(x, 1)
 
 
+@operation
 def full_like(x: Any, fill_value: float) -> Tensor:
     """One number with the shape, dtype and device of x."""
     array = raw(x)
@@ -121,8 +137,11 @@ def _astype(x: Array, *, dtype: Any) -> Array:
 _astype.derivatives(lambda g, y, x, dtype: _astype(g, dtype=x.dtype))
 
 
+@operation
 def astype(x: Any, dtype: Any) -> Tensor:
     """x converted to another dtype; between floating dtypes, gradients flow through the conversion."""
+    if np.dtype(dtype).kind not in "fiub":
+        raise TypeError(f"astype: dtype {np.dtype(dtype)} is not supported; use a floating, integer or boolean one")
     return _astype(x, dtype=np.dtype(dtype))
 
 
@@ -134,6 +153,7 @@ def _to(x: Array, *, device: str) -> Array:
 _to.derivatives(lambda g, y, x, device: _to(g, device=device_of(raw(x))))
 
 
+@operation
 def to(x: Any, device: str) -> Tensor:
     """x copied to another device (itself if it is there already); gradients travel back."""
     return _to(x, device=device)

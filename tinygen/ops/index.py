@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, add_at, checks_values, default_dtype, device_of, namespace, upload_like
-from tinygen.operands import axes_of
+from tinygen.operands import axes_of, operation
 from tinygen.tensor import Tensor, primitive, raw
 
 
@@ -61,6 +61,7 @@ _pick.derivatives(lambda g, y, x, positions: _drop(g, positions, shape=x.shape),
 _drop.derivatives(lambda h, y, values, positions, shape: _pick(h, positions), None)
 
 
+@operation
 def getitem(x: Tensor, index: Any) -> Tensor:
     """x[index] with NumPy's rules: numbers, slices, None, Ellipsis, integer and boolean arrays, tensors or lists."""
     if isinstance(index, tuple):
@@ -89,6 +90,7 @@ def _index_part(part: Any, x: Tensor) -> Any:
     return part
 
 
+@operation
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """Elements along an axis at the given integer indices (of the flat array without an axis); negative ones count back."""
     if axis is None:
@@ -97,6 +99,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     return x[(slice(None),) * axis + (indices,)] if axis else x[indices]  # type: ignore[no-any-return]
 
 
+@operation
 def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Tensor:
     """Element ``indices[i, j, …]`` along the axis, at the same place along all others."""
     positions = raw(indices)
@@ -109,6 +112,7 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Tensor:
     return x[tuple(grid)]  # type: ignore[no-any-return]
 
 
+@operation
 def index_add(x: Any, indices: Any, values: Any, axis: int = 0) -> Tensor:
     """x with ``values`` added at the integer ``indices`` along an axis; repeated indices accumulate."""
     (axis,) = axes_of("index_add", axis, x.ndim)
@@ -138,13 +142,17 @@ def check_indices(name: str, what: str, indices: Array, size: int) -> None:
         )
 
 
+@operation
 def embedding(indices: Any, weight: Any) -> Tensor:
     """Rows of ``weight`` (V, d) at integer ``indices`` of any shape: result (…, d).  Negative indices are refused."""
     positions = raw(indices)
+    if weight.ndim != 2:
+        raise ValueError(f"embedding: weight must have shape (V, d), got {weight.shape}")
     check_indices("embedding", "indices", positions, weight.shape[0])
     return weight[indices]  # type: ignore[no-any-return]
 
 
+@operation
 def one_hot(indices: Any, num_classes: int, *, dtype: Any = None) -> Tensor:
     """1 at each index, 0 elsewhere: integers of any shape to (…, num_classes), in the default dtype."""
 
@@ -160,6 +168,7 @@ def argsort(x: Array, axis: int = -1) -> Array:
     return namespace(x).argsort(x, axis=axis)
 
 
+@operation
 def sort(x: Any, axis: int = -1) -> Tensor:
     """Sorted along an axis, rising; each element carries its cotangent with it."""
     return take_along_axis(x, argsort(x, axis), axis)

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from tinygen.backend import Array, namespace, stacked_solve
-from tinygen.operands import axes_of
+from tinygen.operands import axes_of, operation
 from tinygen.ops.compare import not_equal
 from tinygen.ops.convert import astype
 from tinygen.ops.elementwise import abs
@@ -42,15 +42,14 @@ def _det(a: Array) -> Array:
     return namespace(a).linalg.det(a)
 
 
-_det.derivatives(lambda g, y, a: _scaled(g, cofactor(a)))
-
-
+@operation
 def det(a: Any) -> Tensor:
     """Determinant.  Up to 8 × 8 every derivative is right at singular matrices too; larger ones: see cofactor."""
     _square("det", a)
     return _det(a)
 
 
+@operation
 def cofactor(a: Any) -> Tensor:
     """The matrix of cofactors, which is ∂ det a / ∂ a (FLOW-10).
 
@@ -70,12 +69,12 @@ def cofactor(a: Any) -> Tensor:
     return swapaxes(m if n % 2 else -m, -1, -2)
 
 
+_det.derivatives(lambda g, y, a: _scaled(g, cofactor(a)))
+
+
 @primitive()
 def _log_abs_det(a: Array) -> Array:
     return namespace(a).linalg.slogdet(a)[1]
-
-
-_log_abs_det.derivatives(lambda g, y, a: _scaled(g, swapaxes(inv(a), -1, -2)))
 
 
 @primitive()
@@ -83,6 +82,7 @@ def _sign_det(a: Array) -> Array:
     return namespace(a).linalg.slogdet(a)[0]
 
 
+@operation
 def slogdet(a: Any) -> tuple[Tensor, Tensor]:
     """(sign, log|det a|), without overflow; the sign has no derivative, that of log|det a| is a⁻ᵀ."""
     _square("slogdet", a)
@@ -100,6 +100,7 @@ _solve.derivatives(
 )
 
 
+@operation
 def solve(a: Any, b: Any) -> Tensor:
     """x with a x = b, for a (…, n, n) and b (…, n, k), or b (n,)."""
     _square("solve", a)
@@ -116,12 +117,17 @@ def _inv(a: Array) -> Array:
 _inv.derivatives(lambda g, y, a: -_matmul(_matmul(swapaxes(y, -1, -2), g), swapaxes(y, -1, -2)))
 
 
+@operation
 def inv(a: Any) -> Tensor:
     """Inverse; to solve a system, ``solve`` is faster and more exact."""
     _square("inv", a)
     return _inv(a)
 
 
+_log_abs_det.derivatives(lambda g, y, a: _scaled(g, swapaxes(inv(a), -1, -2)))
+
+
+@operation
 def solve_triangular(a: Any, b: Any, *, lower: bool = True, unit_diagonal: bool = False) -> Tensor:
     """x with a x = b, reading only the lower (or upper) triangle of a; ``unit_diagonal`` takes its diagonal as 1."""
     _square("solve_triangular", a)
@@ -146,6 +152,7 @@ def _cholesky_rule(g: Any, y: Any, a: Any) -> Any:
 _cholesky.derivatives(_cholesky_rule)
 
 
+@operation
 def cholesky(a: Any) -> Tensor:
     """Lower triangular L with L Lᵀ = (a + aᵀ)/2, which must be positive definite."""
     _square("cholesky", a)
@@ -166,6 +173,7 @@ def _norm2_rule(g: Any, y: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -
 _norm2.derivatives(_norm2_rule)
 
 
+@operation
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Vector norm of order 1, 2, inf or −inf along one axis, or Frobenius norm over two (or all) axes.
 
@@ -197,22 +205,27 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
 def _factor(name: str, a: Any, advice: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
     if isinstance(a, Tensor) and a.requires_grad:
         raise ValueError(f"{name}: has no derivative here; pass a.detach(), or {advice}")
+    if a.ndim < 2:
+        raise ValueError(f"{name}: needs matrices (…, n, m), got shape {a.shape}")
     array = raw(a)
     factors = getattr(namespace(array).linalg, name)(array, *args, **kwargs)
     return tuple(Tensor(factor) for factor in factors) if isinstance(a, Tensor) else tuple(factors)
 
 
+@operation
 def eigh(a: Any) -> tuple[Any, ...]:
     """Eigenvalues (rising) and eigenvectors of symmetric matrices; without derivative."""
     _square("eigh", a)
     return _factor("eigh", a, "use slogdet, trace or power iteration on tensors")
 
 
+@operation
 def svd(a: Any, full_matrices: bool = True) -> tuple[Any, ...]:
     """Singular value decomposition (u, s, vᵀ); without derivative."""
     return _factor("svd", a, "use norm, slogdet or power iteration on tensors", full_matrices=full_matrices)
 
 
+@operation
 def qr(a: Any) -> tuple[Any, ...]:
     """Orthonormal columns and an upper triangle with product a; without derivative."""
     return _factor("qr", a, "use cholesky of the Gram matrix")

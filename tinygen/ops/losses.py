@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygen.operands import operation
 from tinygen.ops.compare import softplus
 from tinygen.ops.elementwise import abs, square
 from tinygen.ops.index import check_indices, take_along_axis
@@ -30,24 +31,28 @@ def _same_shape(name: str, x: Any, target: Any) -> None:
         raise ValueError(f"{name}: input {x.shape} and target {target.shape} must have the same shape; reshape one")
 
 
+@operation
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Squared error (input − target)²."""
     _same_shape("mse_loss", input, target)
     return _reduce("mse_loss", square(input - target), reduction)
 
 
+@operation
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Absolute error |input − target|."""
     _same_shape("l1_loss", input, target)
     return _reduce("l1_loss", abs(input - target), reduction)
 
 
+@operation
 def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """−t log σ(x) − (1 − t) log(1 − σ(x)) = softplus(x) − t x, in nats; targets in [0, 1], of x's shape."""
     _same_shape("binary_cross_entropy_with_logits", input, target)
     return _reduce("binary_cross_entropy_with_logits", softplus(input) - target * input, reduction)
 
 
+@operation
 def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Minus the log-probability of each label: input (N, C) or (N, C, d…) of log-probabilities, target (N,) or (N, d…)."""
     if input.ndim < 2 or tuple(target.shape) != (input.shape[0], *input.shape[2:]):
@@ -59,6 +64,7 @@ def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     return _reduce("nll_loss", -squeeze(take_along_axis(input, expand_dims(labels, 1), 1), 1), reduction)
 
 
+@operation
 def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Minus the log-probability of each label under softmax: input (N, C) or (N, C, d…) of logits, target (N,) or (N, d…)."""
     if input.ndim < 2:

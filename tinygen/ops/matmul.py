@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tinygen.backend import Array, stacked_matmul
+from tinygen.operands import operation
 from tinygen.ops.elementwise import multiply
 from tinygen.ops.reduce import sum
 from tinygen.ops.shape import diagonal, expand_dims, reshape, squeeze, sum_to, swapaxes, transpose
@@ -28,6 +29,7 @@ def _left(a: Any, g: Any) -> Any:
     return _matmul(swapaxes(reshape(a, (-1, a.shape[-1])), 0, 1), reshape(g, (-1, g.shape[-1])))
 
 
+@operation
 def matmul(x1: Any, x2: Any) -> Tensor:
     """Matrix product of (…, n, k) and (…, k, m), leading axes broadcast; a vector counts as one row or one column."""
     if x1.ndim == 0 or x2.ndim == 0:
@@ -56,10 +58,11 @@ _linear.derivatives(
 )
 
 
+@operation
 def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     """x Wᵀ + b for x (…, in), weight (out, in), bias (out)."""
     if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
-        raise ValueError(f"linear: x {x.shape} needs a weight (out, {x.shape[-1:]}), got {weight.shape}")
+        raise ValueError(f"linear: x {x.shape} needs a weight (out, {x.shape[-1] if x.ndim else 1}), got {weight.shape}")
     if bias is None:
         return matmul(x, swapaxes(weight, 0, 1))
     if tuple(bias.shape) != (weight.shape[0],):
@@ -67,6 +70,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     return _linear(x, weight, bias) if x.ndim > 1 else squeeze(_linear(expand_dims(x, 0), weight, bias), 0)
 
 
+@operation
 def dot(x1: Any, x2: Any) -> Tensor:
     """Inner product of two vectors."""
     if x1.ndim != 1 or x2.ndim != 1:
@@ -74,16 +78,19 @@ def dot(x1: Any, x2: Any) -> Tensor:
     return matmul(x1, x2)
 
 
+@operation
 def outer(x1: Any, x2: Any) -> Tensor:
     """x1[i] · x2[j] for all pairs of two flattened arrays."""
     return multiply(reshape(x1, (-1, 1)), reshape(x2, (1, -1)))
 
 
+@operation
 def trace(x: Any, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
     """Sum of the diagonal of each matrix."""
     return sum(diagonal(x, offset, axis1, axis2), -1)
 
 
+@operation
 def einsum(subscripts: str, *operands: Any) -> Tensor:
     """Einstein summation, as products of matrices: ``einsum("bij,bjk->bik", x, y)``.  No ellipsis.
 

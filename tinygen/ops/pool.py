@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygen.backend import Array, namespace
+from tinygen.operands import operation
 from tinygen.ops.conv import Geometry, _pair
 from tinygen.ops.index import _pick
 from tinygen.ops.matmul import matmul
@@ -79,24 +80,28 @@ def _pooling(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any) -> 
     return Geometry(size, k, (oh, ow), s, p, (1, 1), 1)
 
 
+@operation
 def avg_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
     """Mean of each window of x (N, C, H, W); padding counts as zeros, stride is the kernel's size by default."""
     geometry = _pooling("avg_pool2d", x, kernel_size, stride, padding)
     return _window_sum(x, geometry=geometry) / (geometry.kernel_size[0] * geometry.kernel_size[1])
 
 
+@operation
 def max_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
     """Largest element of each window of x (N, C, H, W); of equal ones the first gets the cotangent."""
     geometry = _pooling("max_pool2d", x, kernel_size, stride, padding)
     return _pick(x, _window_argmax(x, geometry=geometry))
 
 
+@operation
 def avg_pool1d(x: Any, kernel_size: int, stride: int | None = None, padding: int = 0) -> Tensor:
     """Mean of each window of x (N, C, L)."""
     wide = (1, kernel_size if stride is None else stride)
     return squeeze(avg_pool2d(_image("avg_pool1d", x), (1, kernel_size), wide, (0, padding)), 2)
 
 
+@operation
 def max_pool1d(x: Any, kernel_size: int, stride: int | None = None, padding: int = 0) -> Tensor:
     """Largest element of each window of x (N, C, L)."""
     wide = (1, kernel_size if stride is None else stride)
@@ -109,9 +114,10 @@ def _image(name: str, x: Any) -> Any:
     return expand_dims(x, 2)
 
 
+@operation
 def interpolate(x: Any, scale_factor: int | tuple[int, ...], mode: str = "nearest") -> Tensor:
     """x (N, C, L) or (N, C, H, W) enlarged by whole numbers, ``nearest`` or ``bilinear`` (align_corners=False)."""
-    factors = (scale_factor,) * (x.ndim - 2) if isinstance(scale_factor, int) else tuple(scale_factor)
+    factors = tuple(scale_factor) if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * (x.ndim - 2)
     if x.ndim not in (3, 4) or len(factors) != x.ndim - 2 or any(not isinstance(f, int) or f < 1 for f in factors):
         raise ValueError(
             f"interpolate: scale_factor {scale_factor} does not fit x {x.shape}; give whole numbers, one an axis"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygen.backend import Array, namespace, quiet
-from tinygen.operands import axes_of
+from tinygen.operands import axes_of, operation
 from tinygen.ops.compare import equal, greater, where
 from tinygen.ops.convert import astype
 from tinygen.ops.elementwise import divide, exp, multiply, sqrt, square
@@ -31,17 +31,22 @@ def _sum(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
 _sum.derivatives(lambda g, y, x, axis, keepdims: _spread(g, x.shape, axis))
 
 
+@operation
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Sum over the given axes, or over all."""
     return _sum(x, axis=axes_of("sum", axis, x.ndim), keepdims=keepdims)
 
 
+@operation
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Arithmetic mean over the given axes, or over all."""
     axes = axes_of("mean", axis, x.ndim)
+    if count(x.shape, axes) == 0:
+        raise ValueError(f"mean: no elements along axis {axis} of shape {x.shape}")
     return divide(_sum(x, axis=axes, keepdims=keepdims), count(x.shape, axes))
 
 
+@operation
 def var(x: Any, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Tensor:
     """Variance: squared deviations summed and divided by n − correction.  Two passes: no cancellation."""
     axes = axes_of("var", axis, x.ndim)
@@ -52,6 +57,7 @@ def var(x: Any, axis: Any = None, correction: float = 0, keepdims: bool = False)
     return divide(sum(square(centred), axis=axes, keepdims=keepdims), size - correction)
 
 
+@operation
 def std(x: Any, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Tensor:
     """Standard deviation: the square root of :func:`var`."""
     return sqrt(var(x, axis, correction, keepdims))
@@ -79,16 +85,19 @@ def _min(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
 _min.derivatives(lambda g, y, x, axis, keepdims: _share(g, y, x, axis, keepdims))
 
 
+@operation
 def max(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Largest element over the given axes; equal ones share the cotangent."""
     return _max(x, axis=axes_of("max", axis, x.ndim), keepdims=keepdims)
 
 
+@operation
 def min(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Smallest element over the given axes; equal ones share the cotangent."""
     return _min(x, axis=axes_of("min", axis, x.ndim), keepdims=keepdims)
 
 
+@operation
 def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Product over the given axes, as a tree of products: every derivative is right also where elements are 0."""
     axes = axes_of("prod", axis, x.ndim)
@@ -116,6 +125,7 @@ def _cumsum(x: Array, *, axis: int) -> Array:
 _cumsum.derivatives(lambda g, y, x, axis: flip(_cumsum(flip(g, axis), axis=axis), axis))
 
 
+@operation
 def cumsum(x: Any, axis: int | None = None) -> Tensor:
     """Running sum along an axis (of the flat array without one)."""
     if axis is None:
@@ -150,6 +160,7 @@ def _logsumexp_rule(g: Any, y: Any, x: Any, axis: tuple[int, ...], keepdims: boo
 _logsumexp.derivatives(_logsumexp_rule)
 
 
+@operation
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """log Σ eˣ over the given axes, without overflow."""
     return _logsumexp(x, axis=axes_of("logsumexp", axis, x.ndim), keepdims=keepdims)
@@ -167,6 +178,7 @@ def _softmax(x: Array, *, axis: tuple[int, ...]) -> Array:
 _softmax.derivatives(lambda g, y, x, axis: y * (g - _sum(g * y, axis=axis, keepdims=True)))
 
 
+@operation
 def softmax(x: Any, axis: Any = -1) -> Tensor:
     """eˣ / Σ eˣ along an axis: probabilities from logits."""
     return _softmax(x, axis=axes_of("softmax", axis, x.ndim))
@@ -183,6 +195,7 @@ def _log_softmax(x: Array, *, axis: tuple[int, ...]) -> Array:
 _log_softmax.derivatives(lambda g, y, x, axis: g - exp(y) * _sum(g, axis=axis, keepdims=True))
 
 
+@operation
 def log_softmax(x: Any, axis: Any = -1) -> Tensor:
     """x − log Σ eˣ along an axis: log-probabilities from logits."""
     return _log_softmax(x, axis=axes_of("log_softmax", axis, x.ndim))

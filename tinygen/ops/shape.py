@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, namespace, upload_like
-from tinygen.operands import axes_of
+from tinygen.operands import axes_of, operation
 from tinygen.tensor import Tensor, primitive, raw
 
 
@@ -24,6 +24,7 @@ def _reshape(x: Array, *, shape: tuple[int, ...]) -> Array:
 _reshape.derivatives(lambda g, y, x, shape: _reshape(g, shape=x.shape))
 
 
+@operation
 def reshape(x: Any, *shape: Any) -> Tensor:
     """The same numbers in another shape; one size may be −1.  ``reshape(x, 2, 3)`` or ``reshape(x, (2, 3))``."""
     return _reshape(x, shape=_sizes(shape))
@@ -43,6 +44,7 @@ def _transpose(x: Array, *, axes: tuple[int, ...]) -> Array:
 _transpose.derivatives(lambda g, y, x, axes: _transpose(g, axes=tuple(axes.index(i) for i in range(len(axes)))))
 
 
+@operation
 def transpose(x: Any, *axes: Any) -> Tensor:
     """Axes in another order, reversed by default.  ``transpose(x, 0, 2, 1)`` or ``transpose(x, (0, 2, 1))``."""
     order = _sizes(axes) if axes and axes[0] is not None else tuple(reversed(range(x.ndim)))
@@ -51,6 +53,7 @@ def transpose(x: Any, *axes: Any) -> Tensor:
     return _transpose(x, axes=tuple(a % x.ndim for a in order))
 
 
+@operation
 def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged."""
     order = list(range(x.ndim))
@@ -59,6 +62,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
     return _transpose(x, axes=tuple(order))
 
 
+@operation
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """Axes moved to new positions; the others keep their order."""
     sources, targets = ([a % x.ndim for a in np.atleast_1d(axis).tolist()] for axis in (source, destination))
@@ -71,6 +75,7 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
     return _transpose(x, axes=tuple(order))
 
 
+@operation
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Tensor:
     """New axes of size 1 at the positions ``axis`` of the result."""
     count = 1 if isinstance(axis, int) else len(axis)
@@ -79,6 +84,7 @@ def expand_dims(x: Any, axis: int | Sequence[int]) -> Tensor:
     return _reshape(x, shape=tuple(1 if a in new else next(sizes) for a in range(x.ndim + count)))
 
 
+@operation
 def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     """Without the axes ``axis``, which must have size 1; by default without every axis of size 1."""
     gone = [a for a, size in enumerate(x.shape) if size == 1] if axis is None else axes_of("squeeze", axis, x.ndim)
@@ -104,6 +110,7 @@ _broadcast_to.derivatives(lambda g, y, x, shape: sum_to(g, shape=x.shape))
 sum_to.derivatives(lambda g, y, x, shape: _broadcast_to(g, shape=x.shape))
 
 
+@operation
 def broadcast_to(x: Any, shape: Any) -> Tensor:
     """x repeated (without copying) along axes of size 1 and along new leading axes."""
     return _broadcast_to(x, shape=_sizes((shape,)))
@@ -122,6 +129,7 @@ def _concatenated_part(position: int, g: Any, y: Any, *arrays: Any, axis: int) -
 _concatenate.derivatives_each(_concatenated_part)
 
 
+@operation
 def concatenate(arrays: Sequence[Any], axis: int = 0) -> Tensor:
     """Arrays joined along an existing axis."""
     if len(arrays) == 0:
@@ -129,6 +137,7 @@ def concatenate(arrays: Sequence[Any], axis: int = 0) -> Tensor:
     return _concatenate(*arrays, axis=axes_of("concatenate", axis, arrays[0].ndim)[0])
 
 
+@operation
 def stack(arrays: Sequence[Any], axis: int = 0) -> Tensor:
     """Arrays of one shape joined along a new axis."""
     if len({array.shape for array in arrays}) > 1:
@@ -136,6 +145,7 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Tensor:
     return concatenate([expand_dims(array, axis) for array in arrays], axis)
 
 
+@operation
 def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Parts along an axis: that many equal ones, or cut before the given indices."""
     (axis,) = axes_of("split", axis, x.ndim)
@@ -159,6 +169,7 @@ def _flip(x: Array, *, axis: tuple[int, ...]) -> Array:
 _flip.derivatives(lambda g, y, x, axis: _flip(g, axis=axis))
 
 
+@operation
 def flip(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     """Reversed along the given axes, or along all."""
     return _flip(x, axis=axes_of("flip", axis, x.ndim))
@@ -172,6 +183,7 @@ def _roll(x: Array, *, shift: tuple[int, ...], axis: tuple[int, ...]) -> Array:
 _roll.derivatives(lambda g, y, x, shift, axis: _roll(g, shift=tuple(-s for s in shift), axis=axis))
 
 
+@operation
 def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Tensor:
     """Moved along axes, what leaves at the end entering at the start; without ``axis``, moved as a flat array."""
     if axis is None:
@@ -179,12 +191,17 @@ def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = 
     axes = [int(a) for a in np.atleast_1d(axis)]
     for a in axes:
         axes_of("roll", a, x.ndim)
+    if np.size(shift) not in (1, len(axes)):
+        raise ValueError(f"roll: {np.size(shift)} shifts do not fit {len(axes)} axes")
     shifts = np.broadcast_to(shift, len(axes)).tolist()
     return _roll(x, shift=tuple(shifts), axis=tuple(axes))
 
 
+@operation
 def tile(x: Any, reps: int | Sequence[int]) -> Tensor:
     """The whole array repeated ``reps`` times along each axis."""
+    if np.min(reps) < 0:
+        raise ValueError(f"tile: counts must not be negative, got {reps}")
     counts = [reps] if isinstance(reps, int) else list(reps)
     counts = [1] * (x.ndim - len(counts)) + counts
     shape = (1,) * (len(counts) - x.ndim) + tuple(x.shape)
@@ -193,8 +210,11 @@ def tile(x: Any, reps: int | Sequence[int]) -> Tensor:
     return reshape(broadcast_to(reshape(x, pairs), wide), [c * s for c, s in zip(counts, shape, strict=True)])
 
 
+@operation
 def repeat(x: Any, repeats: int, axis: int | None = None) -> Tensor:
     """Each element repeated ``repeats`` times along ``axis`` (of the flat array without one)."""
+    if not isinstance(repeats, (int, np.integer)) or repeats < 0:
+        raise ValueError(f"repeat: repeats must be a whole number, at least 0, got {repeats}")
     if axis is None:
         return repeat(reshape(x, -1), repeats, 0)
     (axis,) = axes_of("repeat", axis, x.ndim)
@@ -211,11 +231,14 @@ def _pad(x: Array, *, widths: tuple[tuple[int, int], ...], value: float) -> Arra
 _pad.derivatives(lambda g, y, x, widths, value: g[tuple(slice(b, b + n) for (b, _), n in zip(widths, x.shape))])  # noqa: B905
 
 
+@operation
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0.0) -> Tensor:
     """x with ``pad_width`` (one number, a (before, after) pair, or a pair an axis) added at each side.
 
     Modes: ``constant``, ``reflect`` (the edge not repeated), ``edge``, ``wrap``.
     """
+    if np.asarray(pad_width).dtype.kind not in "iu" or np.shape(pad_width) not in ((), (1,), (2,), (1, 2), (x.ndim, 2)):
+        raise ValueError(f"pad: pad_width must be whole numbers, one, a pair, or a pair for each axis, got {pad_width}")
     widths = tuple((int(b), int(a)) for b, a in np.broadcast_to(pad_width, (x.ndim, 2)))
     if any(width < 0 for pair in widths for width in pair):
         raise ValueError(f"pad: widths must not be negative, got {pad_width}; use x[...] to cut")
@@ -248,8 +271,12 @@ def triu(x: Array, k: int = 0) -> Array:
 triu.derivatives(lambda g, y, x, k=0: triu(g, k))
 
 
+@operation
 def diagonal(x: Any, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
     """The diagonal of each matrix, as the last axis of the result."""
+    if x.ndim < 2:
+        raise ValueError(f"diagonal: needs matrices, got shape {x.shape}")
+    (axis1,), (axis2,) = axes_of("diagonal", axis1, x.ndim), axes_of("diagonal", axis2, x.ndim)
     rows, columns = x.shape[axis1], x.shape[axis2]
     length = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
     index = namespace(raw(x)).arange(length)
