@@ -268,8 +268,9 @@ _MOVES: list[tuple[str, str, Callable[..., Any], tuple[int, ...]]] = [
     ("transpose", "reversed", tg.transpose, (2, 3, 4)),
     ("transpose", "cycle", lambda x: tg.transpose(x, (1, 2, 0)), (2, 3, 4)),
     ("transpose", "negative axes", lambda x: tg.transpose(x, -1, 0, 1), (2, 3, 4)),
-    ("transpose", ".T and .mT", lambda x: x.T if isinstance(x, tg.Tensor) else x.T, (2, 3)),
-    ("transpose", ".mT", lambda x: tg.swapaxes(x, -1, -2), (4, 2, 3)),
+    ("transpose", ".T", lambda x: x.T, (2, 3)),
+    ("transpose", ".mT", lambda x: x.mT, (4, 2, 3)),
+    ("swapaxes", "the last two", lambda x: tg.swapaxes(x, -1, -2), (4, 2, 3)),
     ("swapaxes", "0 and 2", lambda x: tg.swapaxes(x, 0, 2), (2, 3, 4)),
     ("moveaxis", "0 to −1", lambda x: tg.moveaxis(x, 0, -1), (2, 3, 4)),
     ("moveaxis", "two", lambda x: tg.moveaxis(x, (0, 1), (2, 0)), (2, 3, 4)),
@@ -350,7 +351,7 @@ case("embedding", "no indices", lambda w, i: tg.embedding(i, w), real(4, 3), con
 case("sort", "axis −1", tg.sort, distinct(2, 5))
 case("sort", "axis 0", lambda x: tg.sort(x, 0), distinct(4, 2))
 case("put", "slice", lambda v: _put(v, index=(slice(0, 4, 2), 1), shape=(4, 3)), real(2), linear=(0,))
-case("put", "repeated rows", lambda v: _put(v, index=np.array([2, 0, 2]), shape=(4, 3)), real(3, 3), linear=(0,))
+case("put", "repeated rows", lambda v, i: _put(v, index=getattr(i, "_data", i), shape=(4, 3)), real(3, 3), _repeated, linear=(0,))
 case("pick", "repeated", _pick, real(2, 3), constant([[0, 5], [5, 1]]), linear=(0,))
 case("drop", "repeated", lambda v, i: _drop(v, i, shape=(2, 3)), real(2, 2), constant([[0, 5], [5, 1]]), linear=(0,))
 case("astype", "to its own dtype", lambda x: tg.astype(x, x.dtype), real(2, 3), linear=(0,), analytic=False)
@@ -546,6 +547,7 @@ KINKS = [
     Kink("max_pool: the first wins in each window", lambda x: tg.max_pool1d(x, 2, 1), [[[[1, 1, 1]]]], [[[[1, 1, 0]]]]),
     Kink("clip is inclusive", lambda x: tg.clip(x, -1.0, 1.0), [[-2, -1, 0, 1, 2]], [[0, 1, 1, 1, 0]]),
     Kink("clip at equal bounds", tg.clip, [[0, 1, 2], [1, 1, 1], [1, 1, 1]], [[0, 1, 0], [1, 0, 0], [0, 0, 1]]),
+    Kink("clip where the lower bound is above the upper", tg.clip, [[1, 0, 3], [2] * 3, [1] * 3], [[0] * 3, [0] * 3, [1] * 3]),
     Kink("clip at its bounds, as arrays", tg.clip, [[-1, 1], [-1, -1], [1, 1]], [[1, 1], [0, 0], [0, 0]]),
     Kink("sqrt′(0) = ∞", tg.sqrt, [[0, 4]], [[_inf, 0.25]]),
     Kink("sqrt: 0 stays 0", tg.sqrt, [[0, 4]], [[0, 0]], cotangent=[0, 0]),
@@ -555,6 +557,10 @@ KINKS = [
     Kink(
         "power: 0 stays 0 at 0 with an array exponent", lambda x, p: tg.where(x > 0, x**p, 0.0),
         [[0, 1], [0.5, 2]], [[0, 2], [0, 0]],
+    ),  # fmt: skip
+    Kink(
+        "power: 0 stays 0 at a negative base with an array exponent", lambda x, p: tg.where(x > 0, x**p, 0.0),
+        [[-2, 1], [2, 3]], [[0, 3], [0, 0]],
     ),  # fmt: skip
     Kink("power: derivatives at base 0", tg.power, [[0, 0, 1], [2, 1, 3]], [[0, 1, 3], [0, 0, 0]]),
     Kink("0^0 is constant", lambda x: x**0, [[0, 2]], [[0, 0]], second=[[0, 0]]),

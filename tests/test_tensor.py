@@ -479,7 +479,7 @@ def test_membership_and_sum(device: str) -> None:
 def test_repr(device: str) -> None:
     x = on(device, np.array([[1.0, 2.12345678]], np.float32), requires_grad=True)
     assert repr(x) == f"tensor([[1.     2.1235]], float32[1,2] on {device}, requires_grad)"
-    assert repr(x * x) == f"tensor([[1.     4.5068]], float32[1,2] on {device}, by multiply)"
+    assert repr(x * x) == f"tensor([[1.     4.5091]], float32[1,2] on {device}, by multiply)"
     assert repr(x.detach()) == f"tensor([[1.     2.1235]], float32[1,2] on {device})"
     assert repr(on(device, np.array(3))) == f"tensor(3, int64[] on {device})"
     assert len(repr(on(device, np.ones((100, 100))))) < 200

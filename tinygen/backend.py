@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -75,9 +76,9 @@ def library(array: Array) -> Library:
     return found if found is not None else _discover(array)
 
 
-def namespace(array: Array) -> Any:
-    """``numpy`` or ``cupy``, by the type of ``array``."""
-    return library(array).xp
+def namespace(array: Array, other: Array = None) -> Any:
+    """``numpy`` or ``cupy``, by the type of ``array``; of two operands, by the one that is not a Python number."""
+    return library(other if other is not None and type(array) in (float, int, bool) else array).xp
 
 
 def _discover(array: Array) -> Library:
@@ -131,8 +132,9 @@ def cuda_is_available() -> bool:
 
 def library_for(name: str) -> tuple[Library, int]:
     """The library and the device index that a device name (``"cpu"``, ``"cuda"``, ``"cuda:1"``) stands for."""
-    kind, _, number = str(name).partition(":")
-    if (kind not in _library_of_kind and kind != "cuda") or (number and not number.isdigit()):
+    kind, colon, number = str(name).partition(":")
+    known = kind in _library_of_kind or kind == "cuda"
+    if not known or (colon and not number.isdigit()) or (kind == "cpu" and number):
         raise ValueError(f"unknown device {name!r}; devices are 'cpu', 'cuda' and 'cuda:N'")
     found = _cupy() if kind == "cuda" else _library_of_kind[kind]
     if kind == "cuda" and int(number or 0) >= _device_count(found):
@@ -261,18 +263,18 @@ def stacked_matmul(a: Array, b: Array) -> Array:
     one reaches the fast routine, in NumPy it replaces one small product for each matrix of the stack.
     """
     if b.ndim == 2 and a.ndim > 2:
-        return (a.reshape(-1, a.shape[-1]) @ b).reshape(a.shape[:-1] + b.shape[-1:])
+        return (a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) @ b).reshape(a.shape[:-1] + b.shape[-1:])
     return a @ b
 
 
 def add_at(size: int, positions: Array, values: Array) -> Array:
     """A vector of ``size`` zeros with ``values`` added at ``positions``; repeated positions accumulate.
 
-    NumPy's ``add.at`` is slow; ``bincount`` does the same sum in float64.  CuPy's ``bincount`` would
-    synchronise, its ``add.at`` does not.
+    NumPy's ``add.at`` is slow for many values; ``bincount`` does the same sum in float64, but touches every
+    element of the result.  CuPy's ``bincount`` would synchronise, its ``add.at`` does not.
     """
     xp = namespace(values)
-    if xp is np and values.dtype.kind == "f":
+    if xp is np and values.dtype.kind == "f" and 8 * values.size > size:
         return np.bincount(positions.ravel(), values.ravel(), minlength=size).astype(values.dtype, copy=False)
     total = xp.zeros(size, dtype=values.dtype)
     xp.add.at(total, positions.ravel(), values.ravel())

@@ -16,11 +16,12 @@ R = TypeVar("R")
 _WEAK = (float, int, bool)
 
 
-def harmonise(name: str, operands: list[Any], promotes: bool) -> list[Any]:
+def harmonise(name: str, operands: list[Any], promotes: bool, mask: bool) -> list[Any]:
     """The raw operands of operation ``name``, on one device and with one floating dtype.
 
-    Python and NumPy *scalars* are weak: they take the dtype of the arrays.  If ``promotes``, integer
-    arrays take the dtype of the floating ones, so that float32 never becomes float64 by itself.
+    Python and NumPy *scalars* are weak: they take the dtype of the arrays.  If ``promotes``, integer and
+    boolean arrays (but the first operand if it is a ``mask``) take the dtype of the floating ones, so that
+    float32 never becomes float64 by itself.
     Raises TypeError where two floating dtypes or two devices meet.
     """
     arrays = {}
@@ -45,7 +46,7 @@ def harmonise(name: str, operands: list[Any], promotes: bool) -> list[Any]:
     if promotes and floating:
         dtype = next(iter(floating.values()))
         for position, array in arrays.items():
-            if array.dtype.kind in "iu":
+            if array.dtype.kind in "iub" and not (mask and position == 0):
                 operands[position] = array.astype(dtype)
     return operands
 
@@ -75,7 +76,9 @@ def refusal(name: str, operands: list[Any], error: Exception) -> Exception:
     """An error again, with the operation's name in front, the shapes of its operands, and the way out."""
     message = str(error)
     if getattr(error, "explained", False) or re.match(r"[a-z_0-9]+: ", message):
-        message = re.sub(r"^[a-z_0-9]+: ", f"{name}: ", message)  # an inner operation's words under the outer one's name
+        message = re.sub(
+            r"^[a-z_0-9]+: ", f"{name}: ", message
+        )  # an inner operation's words under the outer one's name
     else:
         shapes = ", ".join(str(tuple(operand.shape)) for operand in operands if hasattr(operand, "shape"))
         message = f"{name}: {message} (operand shapes: {shapes}){_advice(operands, message)}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, ParamSpec
 
 import numpy as np
 
-from tinygen.backend import Array, device_of, library, read_only, to_host
+from tinygen.backend import Array, device_of, read_only, to_host
 from tinygen.operands import harmonise, own, refusal, require_float, settle_dtype
 from tinygen.record import Node, brief, mode, user_location
 
@@ -153,7 +153,7 @@ class Tensor:
         raise TypeError(f"numpy.{name} cannot record; use tg.{name} (if it exists) or pass .numpy()")
 
     def __dlpack__(self, **kwargs: Any) -> Any:
-        return self._data.__dlpack__(**kwargs)
+        return self._data.copy().__dlpack__(**kwargs)  # a consumer may write into what it gets
 
     def __dlpack_device__(self) -> Any:
         return self._data.__dlpack_device__()
@@ -166,6 +166,7 @@ class Tensor:
         def __getattr__(self, name: str) -> Callable[..., Tensor]: ...
         def __getitem__(self, index: Any) -> Tensor: ...
         def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
         def __abs__(self) -> Tensor: ...
         def __add__(self, other: Any) -> Tensor: ...
         def __radd__(self, other: Any) -> Tensor: ...
@@ -211,17 +212,20 @@ class Primitive(Generic[P]):
     written over public operations: given arrays these return arrays, so that a plain gradient runs at NumPy
     speed; given tensors they are recorded, so that the same text gives every higher derivative.
 
-    ``elementwise``: the walk undoes broadcasting of the arguments.  ``promotes``: integer operands take the
-    dtype of the floating ones.  A primitive without rules is recorded, but no gradient flows through it.
+    ``elementwise``: the walk undoes broadcasting of the arguments.  ``promotes``: integer and
+    boolean operands (but the first one if it is a ``mask``) take the dtype of the floating ones.  A primitive without rules is recorded, but no gradient flows through it.
     """
 
     registry: ClassVar[dict[str, Primitive[Any]]] = {}
 
-    def __init__(self, forward: Callable[P, Array], *, elementwise: bool = False, promotes: bool = True) -> None:
+    def __init__(
+        self, forward: Callable[P, Array], *, elementwise: bool = False, promotes: bool = True, mask: bool = False
+    ) -> None:
         self.name = forward.__name__.strip("_")
         self.forward: Callable[..., Array] = forward
         self.elementwise = elementwise
         self.promotes = promotes
+        self.mask = mask
         self.rules: tuple[Callable[..., Any], ...] | Each = ()
         self.differentiable = False
         self.__signature__ = inspect.signature(forward)
@@ -282,12 +286,12 @@ class Primitive(Generic[P]):
                 return result  # type: ignore[no-any-return]
             data = tensor._data
             if len(inputs) > 1 and (uneven or type(data) is not np.ndarray or dtype.kind != "f"):
-                inputs = harmonise(self.name, inputs, self.promotes)
+                inputs = harmonise(self.name, inputs, self.promotes, self.mask)
             output = self.forward(*inputs, **kwargs)
         except (ValueError, TypeError, IndexError) as error:
             raise refusal(self.name, inputs, error) from error
-        if type(output) is not type(data):  # NumPy reduces to scalars, CuPy to 0-d arrays
-            output = library(data).xp.asarray(output)
+        if type(output) is not type(data) and isinstance(output, np.generic):
+            output = np.asarray(output)  # NumPy reduces to scalars, CuPy to 0-d arrays
         differentiable = self.differentiable
         if output.dtype is not dtype:
             if self.promotes:
@@ -299,7 +303,9 @@ class Primitive(Generic[P]):
         if not needs or not now.recording:
             return wrap(output, None, False)
         if foreign:
-            args = tuple(arg if isinstance(arg, Tensor) else own(value) for arg, value in zip(args, inputs, strict=True))  # type: ignore[assignment]
+            args = tuple(
+                arg if isinstance(arg, Tensor) else own(value) for arg, value in zip(args, inputs, strict=True)
+            )  # type: ignore[assignment]
             inputs = [value if isinstance(arg, Tensor) else arg for arg, value in zip(args, inputs, strict=True)]
         return wrap(output, Node(self, args, kwargs, inputs, output, needs, user_location(now)), differentiable)
 
@@ -314,6 +320,8 @@ class Each:
         return functools.partial(self.rule, position)
 
 
-def primitive(*, elementwise: bool = False, promotes: bool = True) -> Callable[[Callable[P, Array]], Primitive[P]]:
+def primitive(
+    *, elementwise: bool = False, promotes: bool = True, mask: bool = False
+) -> Callable[[Callable[P, Array]], Primitive[P]]:
     """Make a function from arrays to one array an entry of the registry."""
-    return lambda forward: Primitive(forward, elementwise=elementwise, promotes=promotes)
+    return lambda forward: Primitive(forward, elementwise=elementwise, promotes=promotes, mask=mask)

@@ -168,6 +168,7 @@ for _name, _operation in _COMPARISONS.items():
 for _operation in _METHODS:
     setattr(Tensor, _operation.__name__, _method(_operation))
 Tensor.__neg__ = lambda self: negative(self)  # type: ignore[method-assign]
+Tensor.__pos__ = lambda self: self  # type: ignore[method-assign]
 Tensor.__abs__ = lambda self: abs(self)  # type: ignore[method-assign]
 Tensor.__getitem__ = getitem  # type: ignore[method-assign]
 Tensor.T = property(lambda self: transpose(self))  # type: ignore[assignment]

@@ -52,7 +52,7 @@ def not_equal(x1: Array, x2: Array) -> Array:
     return x1 != x2
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, mask=True)
 def where(condition: Array, x: Array, y: Array) -> Array:
     """x where the condition holds, else y."""
     return namespace(condition).where(condition, x, y)
@@ -64,7 +64,7 @@ where.derivatives(None, lambda g, out, c, x, y: where(c, g, 0.0), lambda g, out,
 @primitive(elementwise=True)
 def maximum(x1: Array, x2: Array) -> Array:
     """The larger of the two; where they are equal, each gets half of the cotangent."""
-    return namespace(x1).maximum(x1, x2)
+    return namespace(x1, x2).maximum(x1, x2)
 
 
 maximum.derivatives(
@@ -76,7 +76,7 @@ maximum.derivatives(
 @primitive(elementwise=True)
 def minimum(x1: Array, x2: Array) -> Array:
     """The smaller of the two; where they are equal, each gets half of the cotangent."""
-    return namespace(x1).minimum(x1, x2)
+    return namespace(x1, x2).minimum(x1, x2)
 
 
 minimum.derivatives(

@@ -13,6 +13,7 @@ again in the backward pass instead of being saved.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -70,13 +71,13 @@ def _gather(x: Array, w: Array, geometry: Geometry) -> Array:
     padded = _padded(x, geometry)
     for channels, outputs in _groups(x.shape[1], o, geometry.groups):
         windows = _windows(padded[..., channels], geometry)
-        matrix = w[outputs].transpose(2, 3, 1, 0).reshape(-1, outputs.stop - outputs.start)
+        matrix = _rows(w[outputs].transpose(2, 3, 1, 0))
         for samples, rows in _blocks(xp, windows):
             columns = _columns(windows[samples, rows])
             if geometry.groups == 1:
-                xp.dot(columns, matrix, out=out[samples, rows].reshape(-1, o))
+                xp.dot(columns, matrix, out=_rows(out[samples, rows]))
             else:
-                out[samples, rows, :, outputs] = (columns @ matrix).reshape(*windows[samples, rows].shape[:3], -1)
+                out[samples, rows, :, outputs] = (columns @ matrix).reshape(out[samples, rows, :, outputs].shape)
     return out.transpose(0, 3, 1, 2)
 
 
@@ -91,10 +92,9 @@ def _conv_input(g: Array, w: Array, *, geometry: Geometry) -> Array:
     nhwc = g.transpose(0, 2, 3, 1)
     for channels, outputs in _groups(c, w.shape[0], geometry.groups):
         windows = _windows(padded[..., channels], geometry)
-        matrix = w[outputs].transpose(0, 2, 3, 1).reshape(outputs.stop - outputs.start, -1)
+        matrix = _rows(w[outputs].transpose(2, 3, 1, 0)).T
         for samples, rows in _blocks(xp, windows):
-            block = nhwc[samples, rows, :, outputs]
-            columns = (block.reshape(-1, block.shape[-1]) @ matrix).reshape(windows[samples, rows].shape)
+            columns = (_rows(nhwc[samples, rows, :, outputs]) @ matrix).reshape(windows[samples, rows].shape)
             for i in range(kh):  # each tap's positions are distinct, so adding to this view adds to the image
                 for j in range(kw):
                     windows[samples, rows, :, i, j] += columns[:, :, :, i, j]
@@ -111,11 +111,10 @@ def _conv_weight(x: Array, g: Array, *, geometry: Geometry) -> Array:
     nhwc = g.transpose(0, 2, 3, 1)
     for channels, outputs in _groups(x.shape[1], o, geometry.groups):
         windows = _windows(padded[..., channels], geometry)
-        total = xp.zeros((outputs.stop - outputs.start, windows[0, 0, 0].size), dtype=x.dtype)
+        total = xp.zeros((math.prod(windows.shape[3:]), outputs.stop - outputs.start), dtype=x.dtype)
         for samples, rows in _blocks(xp, windows):
-            block = nhwc[samples, rows, :, outputs]
-            total += block.reshape(-1, block.shape[-1]).T @ _columns(windows[samples, rows])
-        weight[outputs] = total.reshape(-1, *windows.shape[3:]).transpose(0, 3, 1, 2)
+            total += _columns(windows[samples, rows]).T @ _rows(nhwc[samples, rows, :, outputs])
+        weight[outputs] = total.reshape(*windows.shape[3:], -1).transpose(3, 2, 0, 1)
     return weight
 
 
@@ -199,7 +198,12 @@ def _blocks(xp: Any, windows: Array) -> Iterator[tuple[slice, slice]]:
 
 def _columns(windows: Array) -> Array:
     """The windows of one block as rows of a matrix."""
-    return windows.reshape(windows.shape[0] * windows.shape[1] * windows.shape[2], -1)
+    return windows.reshape(math.prod(windows.shape[:3]), math.prod(windows.shape[3:]))
+
+
+def _rows(block: Array) -> Array:
+    """A stack of vectors as one matrix."""
+    return block.reshape(math.prod(block.shape[:-1]), block.shape[-1])
 
 
 # --- the public functions ----------------------------------------------------------------------------------------

@@ -174,7 +174,7 @@ def log1p_of_unit(x: Array) -> Array:
 @primitive(elementwise=True)
 def logaddexp(x1: Array, x2: Array) -> Array:
     """log(eˣ¹ + eˣ²) without overflow."""
-    xp = namespace(x1)
+    xp = namespace(x1, x2)
     with quiet(xp):  # both infinite: the difference is NaN, which fmin turns into 0
         return xp.maximum(x1, x2) + log1p_of_unit(xp.exp(xp.fmin(-xp.abs(x1 - x2), 0.0)))
 
@@ -185,12 +185,13 @@ logaddexp.derivatives(lambda g, y, a, b: g * exp(a - y), lambda g, y, a, b: g * 
 @primitive(elementwise=True)
 def xlogy(x: Array, y: Array) -> Array:
     """x · log y, and 0 where x is 0 (the convention 0 · log 0 = 0 of every entropy)."""
-    xp = namespace(x)
+    xp = namespace(x, y)
+    y = y if hasattr(y, "dtype") else xp.asarray(y, dtype=x.dtype)  # the log of a Python number would be float64
     with quiet(xp):
-        return xp.where(x == 0, 0.0 * x, x * xp.log(y))
+        return xp.where(x == 0, 0.0 * y, x * xp.log(y))
 
 
-xlogy.derivatives(lambda g, out, x, y: g * log(y), lambda g, out, x, y: divide_or_zero(g * x, y))
+xlogy.derivatives(lambda g, out, x, y: xlogy(g, y), lambda g, out, x, y: divide_or_zero(g * x, y))
 
 
 @primitive(elementwise=True)
@@ -198,7 +199,7 @@ def power(x1: Array, x2: Array) -> Array:
     """x1 to the power x2; a negative base needs an integer exponent.  A cotangent that is 0 stays 0 at x1 = 0."""
     if type(x2) is int and x2 == 3:  # NumPy's power is 100 times slower than two products
         return x1 * x1 * x1
-    with quiet(namespace(x1)):
+    with quiet(namespace(x1, x2)):
         return x1**x2
 
 

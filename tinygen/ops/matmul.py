@@ -26,7 +26,8 @@ _matmul.derivatives(
 
 def _left(a: Any, g: Any) -> Any:
     """aᵀ g summed over the stack, as one product."""
-    return _matmul(swapaxes(reshape(a, (-1, a.shape[-1])), 0, 1), reshape(g, (-1, g.shape[-1])))
+    rows = math.prod(a.shape[:-1])
+    return _matmul(swapaxes(reshape(a, (rows, a.shape[-1])), 0, 1), reshape(g, (rows, g.shape[-1])))
 
 
 @operation
@@ -62,7 +63,9 @@ _linear.derivatives(
 def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     """x Wᵀ + b for x (…, in), weight (out, in), bias (out)."""
     if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
-        raise ValueError(f"linear: x {x.shape} needs a weight (out, {x.shape[-1] if x.ndim else 1}), got {weight.shape}")
+        raise ValueError(
+            f"linear: x {x.shape} needs a weight (out, {x.shape[-1] if x.ndim else 1}), got {weight.shape}"
+        )
     if bias is None:
         return matmul(x, swapaxes(weight, 0, 1))
     if tuple(bias.shape) != (weight.shape[0],):
@@ -81,7 +84,7 @@ def dot(x1: Any, x2: Any) -> Tensor:
 @operation
 def outer(x1: Any, x2: Any) -> Tensor:
     """x1[i] · x2[j] for all pairs of two flattened arrays."""
-    return multiply(reshape(x1, (-1, 1)), reshape(x2, (1, -1)))
+    return multiply(reshape(x1, (math.prod(x1.shape), 1)), reshape(x2, (1, math.prod(x2.shape))))
 
 
 @operation

@@ -136,6 +136,6 @@ def _hats(x: Any, axis: int, factor: int) -> Array:
     """The matrix (size, factor · size) of linear interpolation at the centres of the finer cells."""
     array = raw(x)
     xp, size = namespace(array), array.shape[axis]
-    centres = xp.clip((xp.arange(factor * size) + 0.5) / factor - 0.5, 0, size - 1)
-    distance = xp.abs(centres - xp.arange(size).reshape(-1, 1))
-    return xp.maximum(1.0 - distance, 0.0).astype(array.dtype)
+    centres = xp.clip((xp.arange(factor * size, dtype=array.dtype) + 0.5) / factor - 0.5, 0, size - 1)
+    distance = xp.abs(centres - xp.arange(size, dtype=array.dtype).reshape(-1, 1))
+    return xp.maximum(1.0 - distance, 0.0)
