@@ -50,12 +50,16 @@ def place(array: np.ndarray, device: str, layout: str = "C") -> Any:
     return to_device(np.array(array, order="C"), device)
 
 
-def leaves(arrays: list[np.ndarray], device: str = "cpu", layout: str = "C", dtype: Any = np.float64) -> list[tg.Tensor]:
+def leaves(
+    arrays: list[np.ndarray], device: str = "cpu", layout: str = "C", dtype: Any = np.float64
+) -> list[tg.Tensor]:
     """Tensors of the arrays; the floating ones require gradients."""
     made = []
     for array in arrays:
         floating = array.dtype.kind == "f"
-        made.append(tg.Tensor(place(array.astype(dtype) if floating else array, device, layout), requires_grad=floating))
+        made.append(
+            tg.Tensor(place(array.astype(dtype) if floating else array, device, layout), requires_grad=floating)
+        )
     return made
 
 
@@ -100,6 +104,8 @@ def ladder(
     """(φₖ, ∇φₖ) for k = 1 … order, and at last φ of the next rung with no gradient."""
     free = [x for x in inputs if x.requires_grad]
     y = function(*inputs)
+    if not isinstance(y, tg.Tensor):
+        raise WrongDerivativeError(f"a function of tensors returned a {type(y).__name__}")
     u = probe.coefficients(y)
     value = tg.sum(y * (u[0] + y * (u[1] + y * u[2])))
     for rung in range(1, order + 1):
@@ -153,7 +159,9 @@ def discrepancies(
 
 def check_differences(case: Case, device: str = "cpu", layout: str = "C", orders: int = 3) -> None:
     """Raise unless the derivatives of a case agree with finite differences up to an order."""
-    found = discrepancies(case.function, leaves(case.arrays(), device, layout), Probe(case.seed), reference(case)[:orders])
+    found = discrepancies(
+        case.function, leaves(case.arrays(), device, layout), Probe(case.seed), reference(case)[:orders]
+    )
     for order, error in enumerate(found, start=1):
         if error > (NARROW_TOLERANCE if case.narrow else TOLERANCE):
             raise WrongDerivativeError(f"{case.name}: order {order} is off by {error:.1e}, relative to its terms")
@@ -192,8 +200,12 @@ def check_complex_step(case: Case) -> None:
     found = gradients(tg.sum(y * u), [x for x in inputs if x.requires_grad], create_graph=False)
     terms = [s.numpy() * w for s, w in zip(found, [w for w in v if w is not None], strict=True)]
     slope = (np.imag(moved) / h * u).sum()
-    if abs(sum(term.sum() for term in terms) - slope) > EXACT * (sum(np.abs(t).sum() for t in terms) + abs(slope) + ROUNDING):
-        raise WrongDerivativeError(f"{case.name}: the complex step gives {slope}, the rules {sum(t.sum() for t in terms)}")
+    if abs(sum(term.sum() for term in terms) - slope) > EXACT * (
+        sum(np.abs(t).sum() for t in terms) + abs(slope) + ROUNDING
+    ):
+        raise WrongDerivativeError(
+            f"{case.name}: the complex step gives {slope}, the rules {sum(t.sum() for t in terms)}"
+        )
 
 
 # --- agreement of the engine with itself -------------------------------------------------------------------------
@@ -232,4 +244,3 @@ def check_kink(kink: Kink, device: str = "cpu") -> None:
         total = functools.reduce(tg.add, [tg.sum(slope) for slope in found])
         for slope, wanted in zip(gradients(total, inputs, create_graph=False), kink.second, strict=True):
             np.testing.assert_array_equal(slope.numpy(), np.array(wanted, np.float64), err_msg=kink.name)
-

@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from cases import CASES, KINKS, Case, Kink
+from cases import CASES, KINKS, LINALG, Case, Kink
 from checks import (
     NARROW_TOLERANCE,
     TOLERANCE,
@@ -61,8 +61,75 @@ CONSTANT_CALLS = {
 }  # fmt: skip
 ABOUT_SHAPE = {"shape", "ndim", "dtype", "size"}
 
-EQUIVALENT: dict[tuple[str, str], str] = {}
-"""(rule, mutant) → why this change does not make the rule wrong."""
+_WHY: dict[str, list[tuple[str, str]]] = {
+    "where x₁ > x₂ (or x₁ ≥ x₂) also the maximum is; the minimum alike": [
+        ("maximum[0]", "greater(a, b) → greater(y, b)"),
+        ("maximum[0]", "greater_equal(a, b) → greater_equal(a, y)"),
+        ("maximum[1]", "less(a, b) → less(a, y)"),
+        ("maximum[1]", "less_equal(a, b) → less_equal(y, b)"),
+        ("minimum[0]", "less(a, b) → less(y, b)"),
+        ("minimum[0]", "less_equal(a, b) → less_equal(a, y)"),
+        ("minimum[1]", "greater(a, b) → greater(a, y)"),
+        ("minimum[1]", "greater_equal(a, b) → greater_equal(y, b)"),
+    ],
+    "given the other comparison, the clipped value stands for the bound that it may have met": [
+        ("clip[0]", "less_equal(x, high) → less_equal(x, y)"),
+        ("clip[1]", "less_equal(low, high) → less_equal(low, y)"),
+        ("clip[1]", "less(x, low) → less(x, y)"),
+        ("clip[2]", "greater(maximum(x, low), high) → greater(maximum(x, low), y)"),
+    ],
+    "the output is positive exactly where x is": [
+        ("relu[0]", "greater(x, 0) → greater(y, 0)"),
+        ("leaky_relu[0]", "greater(x, 0) → greater(y, 0)"),
+    ],
+    "a short cut for speed: the general formula gives the same": [
+        ("_power_base", "if p == 2: → pass"),
+        ("matmul[1]", "sum_to(_matmul(swapaxes(a, -1, -2), g), shape=b.shape) if b.ndim > 2 else _left(a, g) → "
+                      "sum_to(_matmul(swapaxes(a, -1, -2), g), shape=b.shape)"),
+        ("matmul[1]", "b.ndim > 2 → b.ndim >= 2"),
+        ("matmul[1]", "b.ndim > 2 → b.ndim > 1"),
+        ("matmul[1]", "b.ndim > 2 → g.ndim > 2"),
+        ("matmul[1]", "b.ndim > 2 → y.ndim > 2"),
+        ("cofactor", "if n > 8: → pass"),
+        ("cofactor", "n > 8 → n > 9"),
+    ],
+    "at p = 1 both branches are g": [("_power_base", "p >= 1 → p > 1")],
+    "p is a number here, which has no derivative": [
+        ("_power_base", "p * (g * x ** (p - 1)) → detach(p) * (g * x ** (p - 1))"),
+        ("_power_base", "p * g → detach(p) * g"),
+        ("_power_base", "1 - p → 1 - detach(p)"),
+        ("_power_base", "p - 1 → detach(p) - 1"),
+    ],
+    "matrices are square": [("cofactor", "a.shape[-1] → a.shape[-2]")],
+    "0 · a gives m the shape and the device of a, no value": [("cofactor", "0.0 * a → 0.0 * detach(a)")],
+    "m is a polynomial in a, so the two commute": [("cofactor", "product = _matmul(a, m) → product = _matmul(m, a)")],
+    "cholesky symmetrises its argument, so only the symmetric part of its gradient is seen": [
+        ("_cholesky_rule", "_solve(transposed, swapaxes(phi, -1, -2)) → _solve(transposed, phi)"),
+        ("_cholesky_rule", "s + swapaxes(s, -1, -2) → s + s"),
+        *(
+            ("_cholesky_rule", f"swapaxes({name}, -1, -2) → swapaxes({name}, {axes})")
+            for name in ("phi", "s") for axes in ("1, -2", "-2, -2", "-1, -1")
+        ),
+    ],
+    "where regular is 1 its complement is 0; elsewhere the numerator is 0": [
+        ("_norm2_rule", "regular / (y + (1.0 - regular)) → regular / (y - (1.0 - regular))"),
+        ("_norm2_rule", "y + (1.0 - regular) → y + (regular - 1.0)"),
+    ],
+    "x has as many axes as the output": [("linear[2]", "g.ndim - 1 → x.ndim - 1")],
+    "all axes but the last have the same sizes": [("_left", "a.shape[:-1] → g.shape[:-1]")],
+    "x and y are only compared": [
+        (rule, f"_share(g, y, x, axis, keepdims) → _share(g, {changed}, axis, keepdims)")
+        for rule in ("max[0]", "min[0]") for changed in ("detach(y), x", "y, detach(x)")
+    ],
+    "any finite number will do: −∞ minus it is −∞": [
+        ("_logsumexp_rule", f"where(greater(y, -float('inf')), y, 0.0) → where(greater(y, -float('inf')), y, {number})")
+        for number in ("1.0", "-1.0")
+    ],
+}  # fmt: skip
+EQUIVALENT = {change: why for why, changes in _WHY.items() for change in changes}
+"""(rule, before → after) of every change that does not make the rule wrong, and why.
+
+Each of these is tried all the same: if the rule is rewritten, or the change is caught, ``test_mutation.py`` says so."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +142,7 @@ class Rule:
     arrays: frozenset[str]  # parameters that hold arrays, without the cotangent
     smooth: frozenset[str]  # those of them (and the cotangent) that a derivative flows through
     options: frozenset[str]  # keyword parameters, the same as the primitive's
+    cotangent: tuple[str, ...]  # the names of the cotangent and of the output, which have one shape
     is_each: bool = False
 
     @property
@@ -84,22 +152,19 @@ class Rule:
         primitive, position = self.primitives[0]
         return f"{primitive.name}[{position}]"
 
+    @property
+    def places(self) -> list[tuple[str, int | None]]:
+        return [(primitive.name, position) for primitive, position in self.primitives]
+
 
 @dataclass(frozen=True)
 class Mutant:
+    """A rule with one change."""
+
     rule: Rule
     change: str  # the kind of change
+    text: str  # the smallest expression around it, before → after
     source: ast.Lambda | ast.FunctionDef
-
-    @property
-    def text(self) -> str:
-        """What is different, on one line."""
-        old, new = ast.unparse(self.rule.source).splitlines(), ast.unparse(self.source).splitlines()
-        return "; ".join(line.strip() for line in new if line not in old) or " / ".join(new)
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.rule.name, self.text.partition(": ")[2] if isinstance(self.source, ast.Lambda) else self.text
 
 
 # --- finding the rules -------------------------------------------------------------------------------------------
@@ -113,7 +178,7 @@ def modules() -> list[ModuleType]:
 def rules_of(module: ModuleType) -> list[Rule]:
     """The rules that a module gives to its primitives, and the helpers that they call."""
     tree = ast.parse(inspect.getsource(module))
-    functions = {f.name: f for f in tree.body if isinstance(f, ast.FunctionDef) and not f.decorator_list}
+    functions = {f.name: f for f in tree.body if isinstance(f, ast.FunctionDef) and not _is_primitive(f)}
     found: list[Rule] = []
     users: dict[str, list[tuple[Primitive[Any], int | None]]] = {}
 
@@ -138,11 +203,15 @@ def rules_of(module: ModuleType) -> list[Rule]:
                 for position, argument in enumerate(arguments):
                     if position not in refused:
                         add(target, position, argument, refused)
-            case ast.Assign([ast.Attribute(ast.Name(target), "rules")], ast.Call(ast.Name("Each"), [argument])):
+            case ast.Expr(ast.Call(ast.Attribute(ast.Name(target), "derivatives_each"), [argument])):
                 add(target, None, argument, set(), is_each=True)
     for name, primitives in users.items():
         found.append(_described(module, tuple(primitives), functions[name], set(), name in each))
     return found
+
+
+def _is_primitive(function: ast.FunctionDef) -> bool:
+    return any("primitive" in ast.unparse(decorator) for decorator in function.decorator_list)
 
 
 def _callees(source: ast.AST, functions: dict[str, ast.FunctionDef], direct: bool = True) -> set[str]:
@@ -151,7 +220,7 @@ def _callees(source: ast.AST, functions: dict[str, ast.FunctionDef], direct: boo
     for node in ast.walk(source):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions:
             name = node.func.id
-            helps = name.startswith("_") or (direct and name not in tg.ops.__all__)
+            helps = name.startswith("_") or (direct and name not in {*tg.ops.__all__, *LINALG})
             if helps and any(isinstance(inner, ast.Return) for inner in ast.walk(functions[name])):
                 found |= {name} | _callees(functions[name], functions, direct=False)
     return found
@@ -162,6 +231,7 @@ def _described(
 ) -> Rule:
     """Tell a rule's array parameters from its options."""
     given = [a.arg for a in source.args.args]
+    cotangent = tuple(given[:2]) if isinstance(source, ast.Lambda) else ("g", "y")
     if isinstance(source, ast.Lambda):
         forward = list(inspect.signature(primitives[0][0].forward).parameters.values())
         is_array = [p.annotation == "Array" and i not in refused for i, p in enumerate(forward)]
@@ -171,52 +241,60 @@ def _described(
         names = [a.arg for a in source.args.args if ast.unparse(a.annotation or ast.Constant(None)) == "Any"]
         arrays, smooth = set(names) - {"g"}, set(names)
     options = {a.arg for a in source.args.args + source.args.kwonlyargs} - arrays - smooth
-    return Rule(module, primitives, source, frozenset(arrays), frozenset(smooth), frozenset(options), is_each)
+    return Rule(
+        module, primitives, source, frozenset(arrays), frozenset(smooth), frozenset(options), cotangent, is_each
+    )
 
 
 # --- making mutants ----------------------------------------------------------------------------------------------
 
 
 def mutants_of(rule: Rule) -> list[Mutant]:
-    """All mutants of a rule, each text once."""
-    seen = {ast.unparse(rule.source)}
-    made = []
+    """All mutants of a rule, each once."""
     nodes = list(ast.walk(rule.source))
     parents = {child: parent for parent in nodes for child in ast.iter_child_nodes(parent)}
+    place = {node: index for index, node in enumerate(nodes)}
     smooth = _smooth_names(rule)
-    body = _body(rule.source)
-    for index, node in enumerate(nodes):
-        if not any(node is inner for inner in body):
-            continue
+    made: dict[str, Mutant] = {ast.unparse(rule.source): Mutant(rule, "none", "", rule.source)}
+    for node in _body(rule.source):
+        around = node if isinstance(node, (ast.If, ast.IfExp, ast.Compare)) else parents[node]
+        while isinstance(around, (ast.UnaryOp, ast.Attribute)) and around in parents:  # −1, x.shape: say where
+            around = parents[around]
+        around = node if isinstance(around, (ast.Lambda, ast.FunctionDef)) else around
         for change, new in _changes(node, rule, parents, smooth):
             mutated = copy.deepcopy(rule.source)
-            _replace(mutated, list(ast.walk(mutated))[index], new)
-            text = ast.unparse(mutated)
-            if text not in seen:
-                seen.add(text)
-                made.append(Mutant(rule, change, ast.parse(text, mode="eval").body if isinstance(mutated, ast.Lambda) else ast.parse(text).body[0]))  # type: ignore[arg-type]
-    return made
+            copies = list(ast.walk(mutated))
+            _replace(copies[place[parents[node]]], copies[place[node]], new)
+            source = ast.unparse(mutated)
+            after = new if around is node else copies[place[around]]
+            text = f"{_line(around)} → {_line(after)}"
+            made.setdefault(source, Mutant(rule, change, text, _parsed(source)))
+    return list(made.values())[1:]
+
+
+def _parsed(source: str) -> Any:
+    """The lambda or the function in a piece of source."""
+    (statement,) = ast.parse(source).body
+    return statement.value if isinstance(statement, ast.Expr) else statement
+
+
+def _line(node: ast.AST) -> str:
+    return ast.unparse(node).partition("\n")[0]
 
 
 def _body(source: ast.Lambda | ast.FunctionDef) -> list[ast.AST]:
-    """Every node except those of the signature and the docstring."""
-    roots: list[ast.AST] = [source.body] if isinstance(source, ast.Lambda) else list(source.body)
-    if isinstance(source, ast.FunctionDef) and ast.get_docstring(source) is not None:
-        roots = roots[1:]
-    return [node for root in roots for node in ast.walk(root)]
+    """Every node that computes: not the signature, the docstring and calls that only refuse bad arguments."""
+    if isinstance(source, ast.Lambda):
+        return list(ast.walk(source.body))
+    return [node for part in source.body if not isinstance(part, ast.Expr) for node in ast.walk(part)]
 
 
-def _replace(tree: ast.AST, old: ast.AST, new: ast.AST) -> None:
-    for parent in ast.walk(tree):
-        for name, value in ast.iter_fields(parent):
-            if value is old:
-                setattr(parent, name, new)
-                return
-            if isinstance(value, list):
-                for i, item in enumerate(value):
-                    if item is old:
-                        value[i] = new
-                        return
+def _replace(parent: ast.AST, old: ast.AST, new: ast.AST) -> None:
+    for name, value in ast.iter_fields(parent):
+        if value is old:
+            setattr(parent, name, new)
+        elif isinstance(value, list):
+            value[:] = [new if item is old else item for item in value]
 
 
 def _smooth_names(rule: Rule) -> set[str]:
@@ -233,7 +311,7 @@ def _is_smooth(node: ast.AST, smooth: set[str]) -> bool:
     """Whether a derivative flows through an expression."""
     if isinstance(node, ast.Name):
         return node.id in smooth
-    if isinstance(node, ast.Attribute) and node.attr in ABOUT_SHAPE or isinstance(node, ast.Compare):
+    if isinstance(node, ast.Compare) or (isinstance(node, ast.Attribute) and node.attr in ABOUT_SHAPE):
         return False
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CONSTANT_CALLS:
         return False
@@ -244,7 +322,7 @@ def _flows(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
     """Whether a derivative flows through the place at which a name stands."""
     while node in parents:
         parent = parents[node]
-        if isinstance(parent, ast.Attribute) and parent.attr in ABOUT_SHAPE or isinstance(parent, ast.Compare):
+        if isinstance(parent, ast.Compare) or (isinstance(parent, ast.Attribute) and parent.attr in ABOUT_SHAPE):
             return False
         if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Name):
             if node is parent.func or parent.func.id in CONSTANT_CALLS:
@@ -266,7 +344,8 @@ def _changes(
     if is_result:
         yield "flip sign", ast.UnaryOp(ast.USub(), node)
         yield "scale by 1.01", ast.BinOp(ast.Constant(1.01), ast.Mult(), node)
-        yield "detach the result", ast.Call(ast.Name("detach"), [node], [])
+        if rule.name not in CONSTANT_CALLS:
+            yield "detach the result", ast.Call(ast.Name("detach"), [node], [])
     match node:
         case ast.BinOp(left, operation, right):
             for other in ARITHMETIC.get(type(operation), []):
@@ -283,7 +362,7 @@ def _changes(
         case ast.Constant(int(value) | float(value)):
             yield "change a constant", ast.Constant(value + 1)
             yield "change a constant", ast.Constant(value - 1)
-        case ast.If(test, body, []):
+        case ast.If(_, body, []):
             yield "never a special case", ast.Pass()
             yield "always the special case", ast.If(ast.Constant(True), body, [])
         case ast.Compare(left, [operation], [right]) if type(operation) in STRICTNESS:
@@ -295,10 +374,13 @@ def _changes(
             yield "forget to cut", value
         case ast.Attribute(value, "T" | "mT"):
             yield "forget to transpose", value
-        case ast.Attribute(ast.Name(owner), attribute) if attribute in ABOUT_SHAPE and owner in rule.arrays | rule.smooth:
+        case ast.Attribute(ast.Name(owner), attribute) if (
+            attribute in ABOUT_SHAPE and owner in rule.arrays | rule.smooth
+        ):
             same = attribute == "dtype" and "dtype" not in rule.options  # all arrays of an operation have one dtype
-            for other in sorted((rule.arrays | rule.smooth) - {owner}) if not same else []:
-                yield "another's shape", ast.Attribute(ast.Name(other), attribute)
+            for other in [] if same else sorted((rule.arrays | rule.smooth) - {owner}):
+                if {owner, other} != set(rule.cotangent):
+                    yield "another's shape", ast.Attribute(ast.Name(other), attribute)
         case ast.keyword(name, value) if name in rule.options and not isinstance(value, ast.Name):
             yield "the option as it is", ast.keyword(name, ast.Name(name))
         case ast.Call():
@@ -309,7 +391,11 @@ def _changes(
 
 def _changes_of_call(node: ast.Call, rule: Rule, smooth: set[str]) -> Iterator[tuple[str, ast.AST]]:
     name, arguments = node.func.id if isinstance(node.func, ast.Name) else "", node.args
-    if arguments and not isinstance(arguments[0], (ast.GeneratorExp, ast.Starred)) and name not in ("isinstance", "range", "tuple"):
+    if (
+        arguments
+        and not isinstance(arguments[0], (ast.GeneratorExp, ast.Starred))
+        and name not in ("isinstance", "range", "tuple")
+    ):
         yield f"drop {name}", arguments[0]
     for table in (SIBLINGS, STRICTNESS):
         if table.get(name, name) != name and hasattr(rule.module, table[name]):
@@ -332,8 +418,8 @@ def _changes_of_name(
         for other in sorted((rule.arrays | rule.smooth) - {node.id}):
             yield "wrong residual", ast.Name(other)
     if node.id == "axis" and node.id in rule.options:
-        whole = "int" in _annotation(rule, "axis")
-        yield "wrong axis", ast.parse("axis - 1" if whole else "axis[:-1]", mode="eval").body
+        another = "axis - 1" if _annotation(rule, "axis") == "int" else "axis[:-1]"
+        yield "wrong axis", ast.parse(another, mode="eval").body
 
 
 def _annotation(rule: Rule, name: str) -> str:
@@ -427,7 +513,7 @@ def installed(mutant: Mutant) -> Iterator[None]:
 
 def killer(mutant: Mutant) -> str | None:
     """What catches a mutant: "order 1" … "order 3", "kink", "float32", "error"; None if it survives."""
-    relevant = []
+    relevant: list[Case | Kink] = [case for case in CASES if case.operation == f"linalg.{mutant.rule.name}"]
     for primitive, position in mutant.rule.primitives:
         positions = [position] if position is not None else range(10)
         for place in positions:
@@ -470,6 +556,10 @@ def _caught_by_dtype(case: Case | Kink) -> str | None:
     return None
 
 
+def describe(mutant: Mutant) -> str:
+    return f"{mutant.rule.name}, {mutant.change}: {mutant.text}"
+
+
 @dataclass(frozen=True)
 class Report:
     """What became of the mutants of some modules."""
@@ -479,9 +569,9 @@ class Report:
     equivalent: list[Mutant]  # survivors that are listed as such
 
     def __str__(self) -> str:
-        made = self.caught.total() + len(self.survivors)
+        caught, left_out = self.caught.total(), len(self.equivalent)
         by = ", ".join(f"{count} by {name}" for name, count in sorted(self.caught.items()))
-        return f"{made} mutants made, {self.caught.total()} caught ({by}); {len(self.equivalent)} equivalent changes left out"
+        return f"{caught + len(self.survivors)} mutants made, {caught} caught ({by}); {left_out} equivalent left out"
 
 
 def examine(rules: list[Rule]) -> Report:
@@ -493,7 +583,7 @@ def examine(rules: list[Rule]) -> Report:
             by = killer(mutant)
             if by is not None:
                 caught[by] += 1
-            elif mutant.key in EQUIVALENT:
+            elif (mutant.rule.name, mutant.text) in EQUIVALENT:
                 equivalent.append(mutant)
             else:
                 survivors.append(mutant)
@@ -501,7 +591,7 @@ def examine(rules: list[Rule]) -> Report:
 
 
 def main() -> None:
-    import conftest  # noqa: F401, PLC0415  (makes the double of CuPy known)
+    import conftest  # noqa: F401 (makes the double of CuPy known)
 
     wanted = set(sys.argv[1:])
     start, total = time.perf_counter(), Report(Counter(), [], [])
@@ -510,8 +600,10 @@ def main() -> None:
         report = examine(rules)
         print(f"{module.__name__}: {report}", flush=True)
         for mutant in report.survivors:
-            print(f"    SURVIVED {mutant.rule.name}, {mutant.change}: {mutant.text}")
-        total = Report(total.caught + report.caught, total.survivors + report.survivors, total.equivalent + report.equivalent)
+            print(f"    SURVIVED {describe(mutant)}")
+        total = Report(
+            total.caught + report.caught, total.survivors + report.survivors, total.equivalent + report.equivalent
+        )
     print(f"in all: {total}; {time.perf_counter() - start:.0f} s")
     sys.exit(bool(total.survivors))
 

@@ -4,7 +4,6 @@ Reading order: ``backend`` (which library an array lives in), ``record`` and ``t
 ``ops`` (each operation beside its derivative), ``autograd`` (the walk back), ``transforms`` (Jacobians and kin).
 """
 
-from tinygen import random
 from tinygen.autograd import detect_anomaly, grad
 from tinygen.backend import cuda_is_available, default_dtype, device, set_default_device, set_default_dtype
 from tinygen.checkpoint import load, save
@@ -15,9 +14,10 @@ from tinygen.record import no_grad
 from tinygen.tensor import Primitive, Tensor, detach
 from tinygen.transforms import hessian, hvp, jacobian, jvp, log_abs_det_jacobian, root, vjp
 
-__all__ = [
-    "Primitive", "Tensor", "cuda_is_available", "default_dtype", "detach", "detect_anomaly", "device", "draw", "explain", "grad",
-    "hessian", "hvp", "jacobian", "jvp", "load", "log_abs_det_jacobian", "no_grad", "random", "root", "save", "set_default_device", "set_default_dtype", "vjp", *_operations,
-]  # fmt: skip
+from tinygen import data, nn, optim, random  # isort: skip  (after the names they are written with)
 
-from tinygen import data, nn, optim  # isort: skip  (they are written with the names above)
+__all__ = [
+    "Primitive", "Tensor", "cuda_is_available", "data", "default_dtype", "detach", "detect_anomaly", "device", "draw",
+    "explain", "grad", "hessian", "hvp", "jacobian", "jvp", "load", "log_abs_det_jacobian", "nn", "no_grad", "optim",
+    "random", "root", "save", "set_default_device", "set_default_dtype", "vjp", *_operations,
+]  # fmt: skip

@@ -38,6 +38,8 @@ def harmonise(name: str, operands: list[Any], promotes: bool, mask: bool) -> lis
     devices = {position: device_of(array) for position, array in arrays.items()}
     if len(set(devices.values())) > 1:
         raise TypeError(f"{name}: operands live on different devices: {_list(arrays, devices)}; move one with .to(...)")
+    if mask:
+        arrays.pop(0, None)
     floating = {position: array.dtype for position, array in arrays.items() if array.dtype.kind in "fc"}
     if len(set(floating.values())) > 1:
         raise TypeError(
@@ -46,7 +48,7 @@ def harmonise(name: str, operands: list[Any], promotes: bool, mask: bool) -> lis
     if promotes and floating:
         dtype = next(iter(floating.values()))
         for position, array in arrays.items():
-            if array.dtype.kind in "iub" and not (mask and position == 0):
+            if array.dtype.kind in "iub":
                 operands[position] = array.astype(dtype)
     return operands
 
@@ -115,7 +117,12 @@ def _list(arrays: dict[int, Array], facts: dict[int, Any]) -> str:
 def require_float(name: str, array: Array) -> None:
     """Raise TypeError unless ``array`` can carry a gradient."""
     if array.dtype.kind != "f":
-        raise TypeError(f"{name}: only floating tensors can require gradients, got {array.dtype}; use .astype(...)")
+        raise TypeError(f"{name}: requires_grad=True needs a floating dtype, got {array.dtype}; use .astype(...)")
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is one whole number, Python's or NumPy's."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def axes_of(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
@@ -123,7 +130,7 @@ def axes_of(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     given = axis if isinstance(axis, (tuple, list, range)) else (axis,)
-    if not all(isinstance(a, (int, np.integer)) for a in given):
+    if not all(is_whole(a) for a in given):
         raise TypeError(f"{name}: axis must be a whole number or several, got {axis!r}")
     axes = tuple(sorted(int(a) + ndim if a < 0 else int(a) for a in given))
     if any(not 0 <= a < ndim for a in axes) or len(set(axes)) < len(axes):

@@ -1,4 +1,4 @@
-"""Floor 7. Pictures: image grids, scatter plots of latents, learning curves.  Headless; colours safe for colour-blind readers."""
+"""Floor 7. Pictures: image grids and scatter plots of latents.  Headless; colours safe for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def save(made: Any, path: Path) -> Path:
     return path
 
 
-def tiled(images: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
+def tiled(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
     """Grey images (N, H, W) set in rows of ``columns``, with white gaps of ``gap`` pixels between them."""
     count, height, width = images.shape
     rows = -(-count // columns)

@@ -268,7 +268,7 @@ class Primitive(Generic[P]):
                     needs.append(len(inputs))
                 if tensor is None:
                     tensor, dtype = arg, data.dtype
-                elif data.dtype is not dtype:
+                elif data.dtype is not dtype or type(data) is not type(tensor._data):
                     uneven = True
                 inputs.append(data)
             else:

@@ -66,9 +66,12 @@ def from_dlpack(array: Any) -> Tensor:
 
 
 def _create(name: str, *args: Any, dtype: Any, device: str | None, requires_grad: bool = False) -> Tensor:
-    found, index = library_for(device or default_device())
-    host_or_device = getattr(found.xp, name)(*args, dtype=dtype or default_dtype())
-    return Tensor(to_device(host_or_device, device or default_device()), requires_grad=requires_grad)
+    target = device or default_device()
+    try:
+        array = getattr(library_for(target)[0].xp, name)(*args, dtype=dtype or default_dtype())
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{name}: {error}; the arguments were {args}") from error
+    return Tensor(to_device(array, target), requires_grad=requires_grad)
 
 
 @operation

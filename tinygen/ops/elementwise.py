@@ -188,7 +188,8 @@ def xlogy(x: Array, y: Array) -> Array:
     xp = namespace(x, y)
     y = y if hasattr(y, "dtype") else xp.asarray(y, dtype=x.dtype)  # the log of a Python number would be float64
     with quiet(xp):
-        return xp.where(x == 0, 0.0 * y, x * xp.log(y))
+        product = x * xp.log(y)
+    return xp.where(x == 0, xp.zeros_like(product), product)
 
 
 xlogy.derivatives(lambda g, out, x, y: xlogy(g, y), lambda g, out, x, y: divide_or_zero(g * x, y))

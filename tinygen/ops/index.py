@@ -117,6 +117,12 @@ def index_add(x: Any, indices: Any, values: Any, axis: int = 0) -> Tensor:
     """x with ``values`` added at the integer ``indices`` along an axis; repeated indices accumulate."""
     (axis,) = axes_of("index_add", axis, x.ndim)
     positions = raw(indices)
+    if positions.dtype.kind not in "iu":
+        raise TypeError(f"index_add: indices must be integers, got {positions.dtype}; use .astype(np.int64)")
+    if device_of(positions) != device_of(raw(x)):
+        raise TypeError(
+            f"index_add: x lives on {device_of(raw(x))} but an index on {device_of(positions)}; move it with .to(...)"
+        )
     picked = (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :])
     if tuple(values.shape) != picked:
         raise ValueError(f"index_add: values have shape {values.shape}, but indices into {x.shape} need {picked}")

@@ -33,8 +33,9 @@ def _left(a: Any, g: Any) -> Any:
 @operation
 def matmul(x1: Any, x2: Any) -> Tensor:
     """Matrix product of (…, n, k) and (…, k, m), leading axes broadcast; a vector counts as one row or one column."""
-    if x1.ndim == 0 or x2.ndim == 0:
-        raise ValueError(f"matmul: operands need at least one axis, got shapes {x1.shape} and {x2.shape}; use multiply")
+    for x in (x1, x2):
+        if isinstance(x, (int, float)) or (hasattr(x, "ndim") and x.ndim == 0):
+            raise ValueError("matmul: operands need at least one axis, one of them has the shape (); use multiply")
     if x1.shape[-1] != x2.shape[-2 if x2.ndim > 1 else 0]:
         raise ValueError(f"matmul: inner sizes differ for shapes {x1.shape} and {x2.shape}; one may need .mT")
     if x1.ndim > 1 and x2.ndim > 1:

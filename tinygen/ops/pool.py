@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tinygen.backend import Array, namespace
 from tinygen.operands import operation
-from tinygen.ops.conv import Geometry, _pair
+from tinygen.ops.conv import Geometry, image_geometry, numbers
 from tinygen.ops.index import _pick
 from tinygen.ops.matmul import matmul
 from tinygen.ops.shape import expand_dims, repeat, squeeze, swapaxes
@@ -63,65 +64,63 @@ def _window_argmax(x: Array, *, geometry: Geometry) -> Array:
     return (images * h + rows) * w + columns
 
 
-def _pooling(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any) -> Geometry:
-    if x.ndim != 4:
-        raise ValueError(
-            f"{name}: x has the wrong number of axes, got shape {x.shape} (with the axis that 1-d pooling adds)"
-        )
-    k = _pair(name, "kernel_size", kernel_size, 1)
-    s = k if stride is None else _pair(name, "stride", stride, 1)
-    p = _pair(name, "padding", padding, 0)
-    if any(2 * p[a] > k[a] for a in (0, 1)):
+def _pooled(name: str, axes: int, x: Any, kernel_size: Any, stride: Any, padding: Any) -> tuple[Any, Geometry]:
+    """x as images, and the geometry of pooling them."""
+    if x.ndim != axes + 2:
+        raise ValueError(f"{name}: x must have {axes + 2} axes (N, C, …), got shape {tuple(x.shape)}")
+    k, size = numbers(name, "kernel_size", kernel_size, 1, axes), tuple(x.shape[2:])
+    s = k if stride is None else numbers(name, "stride", stride, 1, axes)
+    p = numbers(name, "padding", padding, 0, axes)
+    if any(2 * p[a] > k[a] for a in range(axes)):
         raise ValueError(f"{name}: padding {p} must be at most half of the kernel size {k}")
-    size = tuple(x.shape[2:])
-    oh, ow = ((size[a] + 2 * p[a] - k[a]) // s[a] + 1 for a in (0, 1))
-    if oh < 1 or ow < 1:
+    output = tuple((size[a] + 2 * p[a] - k[a]) // s[a] + 1 for a in range(axes))
+    if min(output) < 1:
         raise ValueError(f"{name}: a kernel {k} does not fit into {size} with padding {p}")
-    return Geometry(size, k, (oh, ow), s, p, (1, 1), 1)
+    return x if axes == 2 else expand_dims(x, 2), image_geometry(size, k, output, s, p, (1,) * axes, 1)
+
+
+def _averaged(name: str, axes: int, x: Any, kernel_size: Any, stride: Any, padding: Any) -> Tensor:
+    images, geometry = _pooled(name, axes, x, kernel_size, stride, padding)
+    means = _window_sum(images, geometry=geometry) / math.prod(geometry.kernel_size)
+    return means if axes == 2 else squeeze(means, 2)
+
+
+def _largest(name: str, axes: int, x: Any, kernel_size: Any, stride: Any, padding: Any) -> Tensor:
+    images, geometry = _pooled(name, axes, x, kernel_size, stride, padding)
+    chosen = _pick(images, _window_argmax(images, geometry=geometry))
+    return chosen if axes == 2 else squeeze(chosen, 2)
 
 
 @operation
 def avg_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
     """Mean of each window of x (N, C, H, W); padding counts as zeros, stride is the kernel's size by default."""
-    geometry = _pooling("avg_pool2d", x, kernel_size, stride, padding)
-    return _window_sum(x, geometry=geometry) / (geometry.kernel_size[0] * geometry.kernel_size[1])
+    return _averaged("avg_pool2d", 2, x, kernel_size, stride, padding)
+
+
+@operation
+def avg_pool1d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
+    """Mean of each window of x (N, C, L)."""
+    return _averaged("avg_pool1d", 1, x, kernel_size, stride, padding)
 
 
 @operation
 def max_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
     """Largest element of each window of x (N, C, H, W); of equal ones the first gets the cotangent."""
-    geometry = _pooling("max_pool2d", x, kernel_size, stride, padding)
-    return _pick(x, _window_argmax(x, geometry=geometry))
+    return _largest("max_pool2d", 2, x, kernel_size, stride, padding)
 
 
 @operation
-def avg_pool1d(x: Any, kernel_size: int, stride: int | None = None, padding: int = 0) -> Tensor:
-    """Mean of each window of x (N, C, L)."""
-    wide = (1, kernel_size if stride is None else stride)
-    return squeeze(avg_pool2d(_image("avg_pool1d", x), (1, kernel_size), wide, (0, padding)), 2)
-
-
-@operation
-def max_pool1d(x: Any, kernel_size: int, stride: int | None = None, padding: int = 0) -> Tensor:
+def max_pool1d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
     """Largest element of each window of x (N, C, L)."""
-    wide = (1, kernel_size if stride is None else stride)
-    return squeeze(max_pool2d(_image("max_pool1d", x), (1, kernel_size), wide, (0, padding)), 2)
-
-
-def _image(name: str, x: Any) -> Any:
-    if x.ndim != 3:
-        raise ValueError(f"{name}: x must have shape (N, C, L), got {x.shape}")
-    return expand_dims(x, 2)
+    return _largest("max_pool1d", 1, x, kernel_size, stride, padding)
 
 
 @operation
-def interpolate(x: Any, scale_factor: int | tuple[int, ...], mode: str = "nearest") -> Tensor:
+def interpolate(x: Any, scale_factor: Any, mode: str = "nearest") -> Tensor:
     """x (N, C, L) or (N, C, H, W) enlarged by whole numbers, ``nearest`` or ``bilinear`` (align_corners=False)."""
-    factors = tuple(scale_factor) if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * (x.ndim - 2)
-    if x.ndim not in (3, 4) or len(factors) != x.ndim - 2 or any(not isinstance(f, int) or f < 1 for f in factors):
-        raise ValueError(
-            f"interpolate: scale_factor {scale_factor} does not fit x {x.shape}; give whole numbers, one an axis"
-        )
+    if x.ndim not in (3, 4):
+        raise ValueError(f"interpolate: x must have shape (N, C, L) or (N, C, H, W), got {tuple(x.shape)}")
+    factors = numbers("interpolate", f"scale_factor for x {tuple(x.shape)}", scale_factor, 1, x.ndim - 2)
     if mode not in ("nearest", "bilinear"):
         raise ValueError(f"interpolate: unknown mode {mode!r}; use 'nearest' or 'bilinear'")
     for axis, factor in enumerate(factors, start=2):

@@ -169,7 +169,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
 @primitive()
 def _softmax(x: Array, *, axis: tuple[int, ...]) -> Array:
     xp = namespace(x)
-    y = x - x.max(axis=axis, keepdims=True)
+    y = xp.asarray(x - x.max(axis=axis, keepdims=True))
     xp.exp(y, out=y)
     y /= y.sum(axis=axis, keepdims=True)
     return y
@@ -187,7 +187,7 @@ def softmax(x: Any, axis: Any = -1) -> Tensor:
 @primitive()
 def _log_softmax(x: Array, *, axis: tuple[int, ...]) -> Array:
     xp = namespace(x)
-    y = x - x.max(axis=axis, keepdims=True)
+    y = xp.asarray(x - x.max(axis=axis, keepdims=True))
     y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
     return y
 

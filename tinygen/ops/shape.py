@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, namespace, upload_like
-from tinygen.operands import axes_of, operation
+from tinygen.operands import axes_of, is_whole, operation
 from tinygen.tensor import Tensor, primitive, raw
 
 
@@ -32,7 +32,7 @@ def reshape(x: Any, *shape: Any) -> Tensor:
 
 def _sizes(shape: Any) -> tuple[int, ...]:
     """A shape given as one sequence, one number, or several numbers."""
-    sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)) else shape
+    sizes = shape[0] if len(shape) == 1 and not is_whole(shape[0]) else shape
     return tuple(int(size) for size in sizes)
 
 
@@ -78,7 +78,7 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
 @operation
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Tensor:
     """New axes of size 1 at the positions ``axis`` of the result."""
-    count = 1 if isinstance(axis, int) else len(axis)
+    count = 1 if is_whole(axis) else len(axis)  # type: ignore[arg-type]
     new = axes_of("expand_dims", axis, x.ndim + count)
     sizes = iter(x.shape)
     return _reshape(x, shape=tuple(1 if a in new else next(sizes) for a in range(x.ndim + count)))
@@ -146,11 +146,11 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Tensor:
 
 
 @operation
-def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     """Parts along an axis: that many equal ones, or cut before the given indices."""
     (axis,) = axes_of("split", axis, x.ndim)
     size = x.shape[axis]
-    if isinstance(indices_or_sections, int):
+    if is_whole(indices_or_sections):
         if indices_or_sections < 1 or size % indices_or_sections:
             raise ValueError(f"split: axis of size {size} does not divide into {indices_or_sections} equal parts")
         step = size // indices_or_sections
@@ -192,17 +192,17 @@ def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = 
     for a in axes:
         axes_of("roll", a, x.ndim)
     if np.size(shift) not in (1, len(axes)):
-        raise ValueError(f"roll: {np.size(shift)} shifts do not fit {len(axes)} axes")
+        raise ValueError(f"roll: shift {shift} does not fit axis {axis}: give one number, or one for each axis")
     shifts = np.broadcast_to(shift, len(axes)).tolist()
     return _roll(x, shift=tuple(shifts), axis=tuple(axes))
 
 
 @operation
-def tile(x: Any, reps: int | Sequence[int]) -> Tensor:
+def tile(x: Any, reps: Any) -> Tensor:
     """The whole array repeated ``reps`` times along each axis."""
     if np.min(reps) < 0:
         raise ValueError(f"tile: counts must not be negative, got {reps}")
-    counts = [reps] if isinstance(reps, int) else list(reps)
+    counts = [reps] if is_whole(reps) else list(reps)
     counts = [1] * (x.ndim - len(counts)) + counts
     shape = (1,) * (len(counts) - x.ndim) + tuple(x.shape)
     pairs = [size for axis in range(len(shape)) for size in (1, shape[axis])]
@@ -213,7 +213,7 @@ def tile(x: Any, reps: int | Sequence[int]) -> Tensor:
 @operation
 def repeat(x: Any, repeats: int, axis: int | None = None) -> Tensor:
     """Each element repeated ``repeats`` times along ``axis`` (of the flat array without one)."""
-    if not isinstance(repeats, (int, np.integer)) or repeats < 0:
+    if not is_whole(repeats) or repeats < 0:
         raise ValueError(f"repeat: repeats must be a whole number, at least 0, got {repeats}")
     if axis is None:
         return repeat(reshape(x, -1), repeats, 0)
@@ -238,11 +238,13 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float =
     Modes: ``constant``, ``reflect`` (the edge not repeated), ``edge``, ``wrap``.
     """
     if np.asarray(pad_width).dtype.kind not in "iu" or np.shape(pad_width) not in ((), (1,), (2,), (1, 2), (x.ndim, 2)):
-        raise ValueError(f"pad: pad_width must be whole numbers, one, a pair, or a pair for each axis, got {pad_width}")
+        raise ValueError(
+            f"pad: pad_width must be whole numbers, one, a pair, or a pair for each axis of {x.shape}, got {pad_width}"
+        )
     widths = tuple((int(b), int(a)) for b, a in np.broadcast_to(pad_width, (x.ndim, 2)))
     if any(width < 0 for pair in widths for width in pair):
         raise ValueError(f"pad: widths must not be negative, got {pad_width}; use x[...] to cut")
-    if mode == "constant":
+    if mode == "constant" and x.ndim:
         return _pad(x, widths=widths, value=constant_values)
     if mode not in ("reflect", "edge", "wrap"):
         raise ValueError(f"pad: unknown mode {mode!r}; use 'constant', 'reflect', 'edge' or 'wrap'")
@@ -253,9 +255,15 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float =
     return x  # type: ignore[no-any-return]
 
 
+def _need_matrices(name: str, x: Any) -> None:
+    if x.ndim < 2:
+        raise ValueError(f"{name}: needs matrices (…, n, m), got shape {x.shape}")
+
+
 @primitive()
 def tril(x: Array, k: int = 0) -> Array:
     """The lower triangle of each matrix, up to diagonal k; the rest 0."""
+    _need_matrices("tril", x)
     return namespace(x).tril(x, k)
 
 
@@ -265,6 +273,7 @@ tril.derivatives(lambda g, y, x, k=0: tril(g, k))
 @primitive()
 def triu(x: Array, k: int = 0) -> Array:
     """The upper triangle of each matrix, from diagonal k on; the rest 0."""
+    _need_matrices("triu", x)
     return namespace(x).triu(x, k)
 
 
@@ -274,13 +283,14 @@ triu.derivatives(lambda g, y, x, k=0: triu(g, k))
 @operation
 def diagonal(x: Any, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
     """The diagonal of each matrix, as the last axis of the result."""
-    if x.ndim < 2:
-        raise ValueError(f"diagonal: needs matrices, got shape {x.shape}")
-    (axis1,), (axis2,) = axes_of("diagonal", axis1, x.ndim), axes_of("diagonal", axis2, x.ndim)
-    rows, columns = x.shape[axis1], x.shape[axis2]
+    _need_matrices("diagonal", x)
+    (first,), (second,) = axes_of("diagonal", axis1, x.ndim), axes_of("diagonal", axis2, x.ndim)
+    if first == second:
+        raise ValueError(f"diagonal: axis1={axis1} and axis2={axis2} of shape {x.shape} must differ")
+    rows, columns = x.shape[first], x.shape[second]
     length = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
     index = namespace(raw(x)).arange(length)
-    source = moveaxis(x, (axis1, axis2), (0, 1))
+    source = moveaxis(x, (first, second), (0, 1))
     return moveaxis(source[index - min(offset, 0), index + max(offset, 0)], 0, -1)
 
 

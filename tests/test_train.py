@@ -1,0 +1,32 @@
+"""Training tier: each model reaches its gate with one calibrated seed (``pytest -m train``)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinygen as tg
+from tinygen import optim, training
+from tinygen.models.vae import VAE, State, evaluate, step
+from tinygen.random import Generator
+
+pytestmark = [pytest.mark.train, pytest.mark.host]
+
+
+def test_vae_on_digits() -> None:
+    """The bound on held-out digits after 1,500 steps, two latent dimensions, in nats per image.
+
+    Over seeds 0 … 19 it was -173.7 … -161.5 (mean -167.1); the gate lies below all of them.  Independent binomials,
+    one for each pixel, reach -248.6 on the same images.
+    """
+    rng = Generator(0)
+    digits = tg.data.load("digits8").images.reshape(-1, 64)
+    digits = digits[rng.spawn("split").permutation(len(digits), device="cpu").numpy()]
+    vae = VAE(64, 2, levels=16, rng=rng.spawn("parameters"))
+    batches = tg.data.Batches(digits[297:], size=100, rng=rng.spawn("batches"))
+    state = State(vae, optim.Adam(vae.parameters(), lr=2e-3), batches, rng.spawn("noise"))
+    training.run(state, step, 1500, progress=False)
+    bound = evaluate(vae, tg.tensor(digits[:297]), rng.spawn("evaluate"))
+    assert bound["ELBO"] > -176.0
+    assert bound["KL"] > 4.0  # both latent dimensions carry information: an unused one has KL 0
+    assert np.isclose(bound["ELBO"], bound["reconstruction"] - bound["KL"])
