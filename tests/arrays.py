@@ -109,9 +109,7 @@ def agree(
     tensors = operation(*[on(device, operand, layout) for operand in operands])
     plain = operation(*[raw(device, operand, layout) for operand in operands])
     several = isinstance(expected, (list, tuple))
-    for found, also, want in (
-        zip(tensors, plain, expected, strict=True) if several else [(tensors, plain, expected)]
-    ):
+    for found, also, want in zip(tensors, plain, expected, strict=True) if several else [(tensors, plain, expected)]:
         assert isinstance(found, tg.Tensor), f"tensors in, {type(found).__name__} out"
         assert found.device == device
         assert not isinstance(also, tg.Tensor), "arrays in, a tensor out"

@@ -163,7 +163,16 @@ CASES = [
 CREATION = {"arange", "eye", "from_dlpack", "full", "linspace", "ones", "tensor", "zeros"}
 """Operations without operands (tests/ops/test_convert.py goes through them)."""
 
-ALWAYS_TENSORS = {"mse_loss", "l1_loss", "binary_cross_entropy_with_logits", "cross_entropy", "nll_loss", "zeros_like", "ones_like", "full_like"}
+ALWAYS_TENSORS = {
+    "mse_loss",
+    "l1_loss",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "nll_loss",
+    "zeros_like",
+    "ones_like",
+    "full_like",
+}
 """Operations that return tensors of arrays, too."""
 
 

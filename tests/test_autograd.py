@@ -79,7 +79,9 @@ STEPS: dict[str, tuple[int, Operation]] = {
     "sine": (1, lambda a: tg.sin(a) * 1.5),
     "square": (1, lambda a: tg.square(tg.tanh(a))),
 }
-program = st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 99), st.integers(0, 99)), min_size=1, max_size=12)
+program = st.lists(
+    st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 99), st.integers(0, 99)), min_size=1, max_size=12
+)
 
 
 def run_program(steps: list[tuple[str, int, int]], inputs: list[Any]) -> list[Any]:
@@ -103,7 +105,11 @@ def slopes(steps: list[tuple[str, int, int]], values: list[float]) -> list[float
         slope = 1.0 - t * t
         if name == "tanh":
             return np.array([t, slope * a[1]])
-        return np.array([t * t, 2.0 * t * slope * a[1]]) if name == "square" else 1.5 * np.array([np.sin(a[0]), np.cos(a[0]) * a[1]])
+        return (
+            np.array([t * t, 2.0 * t * slope * a[1]])
+            if name == "square"
+            else 1.5 * np.array([np.sin(a[0]), np.cos(a[0]) * a[1]])
+        )
 
     gradient = []
     for wanted in range(len(values)):
@@ -399,9 +405,9 @@ def test_gradient_that_is_zero_is_not_unused(device: str) -> None:
 
 def test_grad_of_what_was_not_recorded(device: str) -> None:
     x, plain = leaf(device, 2.0), on(device, np.array(1.0))
-    with pytest.raises(ValueError, match="output 0 .*does not require a gradient"):
+    with pytest.raises(ValueError, match=r"outputs\[0\] .*does not require a gradient"):
         tg.grad(plain * 2.0, x)
-    with pytest.raises(ValueError, match="input 0 .*does not require a gradient"):
+    with pytest.raises(ValueError, match=r"inputs\[0\] .*does not require a gradient"):
         tg.grad(x * 2.0, plain)
     with tg.no_grad():
         y = x * 2.0
@@ -902,10 +908,9 @@ def test_an_error_in_a_walk_leaves_the_mode_as_it_was(device: str) -> None:
     x = leaf(device, 2.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tg.exp, "rules", (lambda g, y, x: exec("raise KeyError"),))
-        with tg.no_grad(), pytest.raises(KeyError):
-            with _recording():
-                y = tg.exp(x)
-                tg.grad(y, x, create_graph=True)
+        with tg.no_grad(), pytest.raises(KeyError), _recording():
+            y = tg.exp(x)
+            tg.grad(y, x, create_graph=True)
         assert (x * x).node is not None
     with tg.no_grad():
         assert (x * x).node is None
@@ -939,7 +944,9 @@ def mlp(device: str) -> tuple[list[tg.Tensor], Callable[[], tg.Tensor]]:
 def convnet(device: str) -> tuple[list[tg.Tensor], Callable[[], tg.Tensor]]:
     """A critic of images with strides, pooling, resampling, normalisation, and a gradient penalty."""
     rng = np.random.default_rng(0)
-    w1, b1, w2, w3 = (leaf(device, rng.normal(size=s), np.float32) for s in ((4, 2, 3, 3), (4,), (4, 4, 3, 3), (4, 2, 2, 2)))
+    w1, b1, w2, w3 = (
+        leaf(device, rng.normal(size=s), np.float32) for s in ((4, 2, 3, 3), (4,), (4, 4, 3, 3), (4, 2, 2, 2))
+    )
     x = on(device, rng.normal(size=(2, 2, 8, 8)).astype(np.float32), requires_grad=True)
     index = raw(device, np.array([1, 1, 0]))
 
@@ -948,7 +955,11 @@ def convnet(device: str) -> tuple[list[tg.Tensor], Callable[[], tg.Tensor]]:
         h = (h - tg.mean(h, axis=(0, 2, 3), keepdims=True)) / tg.std(h, axis=(0, 2, 3), keepdims=True)
         h = tg.conv2d(tg.pad(h, ((0, 0), (0, 0), (1, 1), (1, 1))), w2)
         up = tg.conv_transpose2d(h, w3, stride=2)
-        score = tg.sum(tg.max_pool2d(h, 2)) + tg.mean(tg.avg_pool2d(tg.interpolate(up, 2, "bilinear"), 3, 2, 1)) + tg.sum(up[index])
+        score = (
+            tg.sum(tg.max_pool2d(h, 2))
+            + tg.mean(tg.avg_pool2d(tg.interpolate(up, 2, "bilinear"), 3, 2, 1))
+            + tg.sum(up[index])
+        )
         (slope,) = tg.grad(score, x, create_graph=True)
         return score + tg.mean(tg.square(tg.sqrt(tg.sum(slope * slope, axis=(1, 2, 3)) + 1e-12) - 1.0))
 

@@ -98,13 +98,19 @@ for make in (lambda: tg.zeros(1), lambda: tg.tensor(1.0)):
     said = python(code, TINYGEN_DEVICE="cuda").splitlines()
     assert len(said) == 2
     assert all("CuPy" in line and "tinygen[cuda12]" in line for line in said)
-    assert "'nonsense'" in python("import tinygen as tg\ntry: tg.zeros(1)\nexcept ValueError as e: print(e)", TINYGEN_DEVICE="nonsense")
+    assert "'nonsense'" in python(
+        "import tinygen as tg\ntry: tg.zeros(1)\nexcept ValueError as e: print(e)", TINYGEN_DEVICE="nonsense"
+    )
 
 
 @pytest.mark.host
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:-1", "", "cpu:", "CPU", "cuda:1:2", "cpu:x"])
 def test_unknown_devices(name: str) -> None:
-    for use in (lambda: tg.zeros(1, device=name or "?"), lambda: tg.set_default_device(name), lambda: tg.device(name).__enter__()):
+    for use in (
+        lambda: tg.zeros(1, device=name or "?"),
+        lambda: tg.set_default_device(name),
+        lambda: tg.device(name).__enter__(),
+    ):
         with pytest.raises(ValueError, match=r"unknown device.*'cpu', 'cuda' and 'cuda:N'"):
             use()
 
@@ -130,7 +136,9 @@ print(tg.zeros(1).device)
 """
     first, *said, last = python(code).splitlines()
     assert (first, last, len(said)) == ("False", "cpu", 5)
-    assert set(said) == {"device 'cuda' needs CuPy, which is not installed: pip install 'tinygen[cuda12]' or 'tinygen[cuda13]'"}
+    assert set(said) == {
+        "device 'cuda' needs CuPy, which is not installed: pip install 'tinygen[cuda12]' or 'tinygen[cuda13]'"
+    }
 
 
 @pytest.mark.host
@@ -212,7 +220,12 @@ def test_add_at_accumulates(data: st.DataObject, device: str) -> None:
         close(found, expected)
 
 
-@given(batch=st.lists(st.integers(0, 3), max_size=2), rows=st.integers(0, 3), inner=st.integers(0, 3), seed=st.integers(0, 9))
+@given(
+    batch=st.lists(st.integers(0, 3), max_size=2),
+    rows=st.integers(0, 3),
+    inner=st.integers(0, 3),
+    seed=st.integers(0, 9),
+)
 def test_matmul_of_a_stack_and_a_matrix(batch: list[int], rows: int, inner: int, seed: int, device: str) -> None:
     rng = np.random.default_rng(seed)
     a, b = rng.normal(size=(*batch, rows, inner)), rng.normal(size=(inner, 2))
@@ -236,11 +249,12 @@ def test_host_values_are_numpys(data: Any, tmp_path: Path) -> None:
     assert backend.checks_values(data)
 
 
-
 @pytest.mark.host
 @pytest.mark.parametrize("data", [None, "a", [1.0], (1.0,), {1: 2.0}, object()])
 def test_what_is_no_array(data: Any) -> None:
-    with pytest.raises(TypeError, match=rf"expected a tensor, an array or a number, got {type(data).__name__}.*tg\.tensor"):
+    with pytest.raises(
+        TypeError, match=rf"expected a tensor, an array or a number, got {type(data).__name__}.*tg\.tensor"
+    ):
         backend.library(data)
 
 
@@ -298,7 +312,9 @@ def test_every_name_of_xp_exists_in_cupy(source: Path) -> None:
             assert source.name in ("backend.py", "philox.py"), f"{source.name}: xp.{name}"
         elif name not in ("lib", *API["names"]):
             names = API["at"] if last == "at" else API["names"]["" if first == "lib" else first]
-            assert (first if last == "at" else last) in names or name == "lib.stride_tricks", f"{source.name}: xp.{name}"
+            assert (first if last == "at" else last) in names or name == "lib.stride_tricks", (
+                f"{source.name}: xp.{name}"
+            )
 
 
 @pytest.mark.host

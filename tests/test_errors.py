@@ -62,9 +62,7 @@ LINALG = (np.linalg.LinAlgError, ValueError)
 
 BROADCAST = [
     wrong(f"{name}: shapes", lambda m, f=getattr(tg, name): f(m(2, 3), m(4)), V, name, "(2, 3)", "(4,)", "reshape")
-    for name in (
-        "add subtract multiply divide power maximum minimum logaddexp xlogy equal not_equal less less_equal greater greater_equal"
-    ).split()
+    for name in ["add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "logaddexp", "xlogy", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
 ]  # fmt: skip
 
 OPERATORS = [
@@ -97,7 +95,7 @@ DTYPES = [
             f"{name}: dtypes", lambda m, f=getattr(tg, name): f(m(2), m(2, dtype=np.float64)), T, name, "float32", "float64",
             "argument 0", "argument 1", "(2,)", ".astype",
         )
-        for name in "add multiply power maximum logaddexp less equal".split()
+        for name in ["add", "multiply", "power", "maximum", "logaddexp", "less", "equal"]
     ],
     wrong("x + array: dtypes", lambda m: m(2) + m.raw(2, dtype=np.float64), T, "add", "float32", "float64", ".astype"),
     wrong("array + x: dtypes", lambda m: m.raw(2, dtype=np.float64) + m(2), T, "add", "float32", "float64", ".astype"),
@@ -127,13 +125,11 @@ DTYPES = [
 AXES = [
     *[
         wrong(f"{name}: axis", lambda m, f=getattr(tg, name): f(m(2, 3), axis=2), AXIS, name, "2")
-        for name in (
-            "sum mean var std max min prod cumsum logsumexp softmax log_softmax argmax argmin flip squeeze sort argsort"
-        ).split()
+        for name in ["sum", "mean", "var", "std", "max", "min", "prod", "cumsum", "logsumexp", "softmax", "log_softmax", "argmax", "argmin", "flip", "squeeze", "sort", "argsort"]
     ],
     *[
         wrong(f"{name}: axis twice", lambda m, f=getattr(tg, name): f(m(2, 3), axis=(0, -2)), AXIS, name, "(0, -2)", "repeat")
-        for name in "sum mean var std max min prod logsumexp softmax flip squeeze".split()
+        for name in ["sum", "mean", "var", "std", "max", "min", "prod", "logsumexp", "softmax", "flip", "squeeze"]
     ],
     wrong("sum: float axis", lambda m: tg.sum(m(2, 3), axis=1.0), (T, AXIS), "sum", "1.0"),
     wrong("sum: string axis", lambda m: tg.sum(m(2, 3), axis="rows"), (T, V), "sum", "rows"),
@@ -165,7 +161,7 @@ AXES = [
 EMPTY = [
     *[
         wrong(f"{name}: no elements", lambda m, f=getattr(tg, name): f(m(2, 0), axis=1), V, name, "(2, 0)")
-        for name in "max min argmax argmin".split()
+        for name in ["max", "min", "argmax", "argmin"]
     ],
     wrong("max of nothing", lambda m: tg.max(m(0)), V, "max", "(0,)"),
     wrong("var: too few", lambda m: tg.var(m(1, 3), axis=0, correction=1), V, "var", "1 element", "(1, 3)", "correction"),
@@ -248,19 +244,19 @@ MATRICES = [
     wrong("einsum: ellipsis", lambda m: tg.einsum("...i->i", m(2, 3)), V, "einsum", "..."),
     *[
         wrong(f"{name}: not square", lambda m, f=getattr(tg.linalg, name): f(m(2, 3)), V, name, "(…, n, n)", "(2, 3)")
-        for name in "det slogdet inv cholesky eigh cofactor".split()
+        for name in ["det", "slogdet", "inv", "cholesky", "eigh", "cofactor"]
     ],
     *[
         wrong(f"{name}: vector", lambda m, f=getattr(tg.linalg, name): f(m(3)), V, name, "(3,)")
-        for name in "det slogdet inv cholesky eigh svd qr".split()
+        for name in ["det", "slogdet", "inv", "cholesky", "eigh", "svd", "qr"]
     ],
     *[
         wrong(f"{name}: not square", lambda m, f=getattr(tg.linalg, name): f(m(2, 3), m(2, 1)), V, name, "(2, 3)")
-        for name in "solve solve_triangular".split()
+        for name in ["solve", "solve_triangular"]
     ],
     *[
         wrong(f"{name}: sizes", lambda m, f=getattr(tg.linalg, name): f(m.of(np.eye(2)), m(3, 1, dtype=float)), V, "solve", "(2, 2)", "(3, 1)")
-        for name in "solve solve_triangular".split()
+        for name in ["solve", "solve_triangular"]
     ],
     wrong("solve: batch", lambda m: tg.linalg.solve(m.of(np.ones((2, 1, 1))), m(3, 1, 1, dtype=float)), V, "solve", "(2, 1, 1)", "(3, 1, 1)"),
     wrong("inv: singular", lambda m: tg.linalg.inv(m(2, 2)), LINALG, "inv", "ingular", "(2, 2)", "identity", values=True),
@@ -270,7 +266,7 @@ MATRICES = [
     wrong("norm: fro of vector", lambda m: tg.linalg.norm(m(2), "fro"), V, "norm", "two axes", "(2,)"),
     *[
         wrong(f"{name}: gradient", lambda m, f=getattr(tg.linalg, name): f(m(2, 2, requires_grad=True)), V, name, "derivative", "detach")
-        for name in "eigh svd qr".split()
+        for name in ["eigh", "svd", "qr"]
     ],
 ]  # fmt: skip
 
@@ -308,7 +304,16 @@ def _conv_mistakes() -> list[Mistake]:
             found += [
                 wrong(f"{name}: axes", lambda m, p=pool, f=five: p(m(3, *f), 2), V, name, "(3, "),
                 wrong(f"{name}: kernel", lambda m, p=pool, t=two: p(m(1, 1, *t), 3), V, name, "3", "does not fit"),
-                wrong(f"{name}: padding", lambda m, p=pool, f=five: p(m(1, 1, *f), 3, padding=2), V, name, "padding", "2", "half", "3"),
+                wrong(
+                    f"{name}: padding",
+                    lambda m, p=pool, f=five: p(m(1, 1, *f), 3, padding=2),
+                    V,
+                    name,
+                    "padding",
+                    "2",
+                    "half",
+                    "3",
+                ),
                 wrong(f"{name}: kernel 0", lambda m, p=pool, f=five: p(m(1, 1, *f), 0), V, name, "kernel_size", "0"),
                 wrong(f"{name}: stride 0", lambda m, p=pool, f=five: p(m(1, 1, *f), 2, 0), V, name, "stride", "0"),
             ]
@@ -329,11 +334,11 @@ IMAGES = [
 LOSSES = [
     *[
         wrong(f"{name}: shapes", lambda m, f=getattr(tg, name): f(m(2, 3), m(3)), V, name, "(2, 3)", "(3,)", "reshape")
-        for name in "mse_loss l1_loss binary_cross_entropy_with_logits".split()
+        for name in ["mse_loss", "l1_loss", "binary_cross_entropy_with_logits"]
     ],
     *[
         wrong(f"{name}: reduction", lambda m, f=getattr(tg, name): f(m(2), m(2), reduction="average"), V, name, "'average'", "'mean'")
-        for name in "mse_loss l1_loss binary_cross_entropy_with_logits".split()
+        for name in ["mse_loss", "l1_loss", "binary_cross_entropy_with_logits"]
     ],
     *[
         mistake

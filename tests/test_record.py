@@ -182,7 +182,6 @@ def test_the_mode_is_clean_outside() -> None:
     assert now.origin is None
 
 
-
 # --- the registry --------------------------------------------------------------------------------------------------
 
 

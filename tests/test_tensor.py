@@ -43,7 +43,7 @@ def _default_dtype() -> Iterator[None]:
 @pytest.mark.host
 def test_every_public_operation_has_a_sample_call() -> None:
     public = {name for name in ops.__all__ if name != "linalg"} - CREATION
-    public |= {f"linalg.{name}" for name in "det slogdet inv solve solve_triangular cholesky norm eigh svd qr".split()}
+    public |= {f"linalg.{name}" for name in ["det", "slogdet", "inv", "solve", "solve_triangular", "cholesky", "norm", "eigh", "svd", "qr"]}
     assert public <= {case.name for case in CASES}
 
 
@@ -138,7 +138,11 @@ def test_scalars_are_weak(symbol: str, scalar: Any, dtype: np.dtype[Any], device
 @pytest.mark.parametrize("symbol", COMPARISONS)
 def test_comparisons(symbol: str, device: str) -> None:
     a, b = np.array([1.0, 2.0, np.nan], np.float32), np.array([2.0, 2.0, 1.0], np.float32)
-    for left, right in ((on(device, a), on(device, b)), (on(device, a), raw(device, b)), (raw(device, a), on(device, b))):
+    for left, right in (
+        (on(device, a), on(device, b)),
+        (on(device, a), raw(device, b)),
+        (raw(device, a), on(device, b)),
+    ):
         found = COMPARISONS[symbol](left, right)
         assert isinstance(found, tg.Tensor)
         assert not found.requires_grad
@@ -226,7 +230,11 @@ def test_astype_carries_gradients_between_floats(device: str) -> None:
 def test_operators_and_reflected_operators(symbol: str, seed: int, device: str) -> None:
     a, b = np.random.default_rng(seed).uniform(0.5, 2.0, (2, 2, 3))
     want = BINARY[symbol](a, b)
-    for left, right in ((on(device, a), on(device, b)), (on(device, a), raw(device, b)), (raw(device, a), on(device, b))):
+    for left, right in (
+        (on(device, a), on(device, b)),
+        (on(device, a), raw(device, b)),
+        (raw(device, a), on(device, b)),
+    ):
         y = BINARY[symbol](left, right)
         assert isinstance(y, tg.Tensor)
         close(y, want)
@@ -234,7 +242,11 @@ def test_operators_and_reflected_operators(symbol: str, seed: int, device: str) 
 
 def test_matmul_operator(device: str) -> None:
     a, b = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
-    for left, right in ((on(device, a), on(device, b)), (on(device, a), raw(device, b)), (raw(device, a), on(device, b))):
+    for left, right in (
+        (on(device, a), on(device, b)),
+        (on(device, a), raw(device, b)),
+        (raw(device, a), on(device, b)),
+    ):
         assert isinstance(left @ right, tg.Tensor)
         close(left @ right, a @ b)
 
@@ -365,7 +377,6 @@ def test_numpy_is_a_view_on_the_cpu() -> None:
         assert np.shares_memory(x.numpy(), x.data)
 
 
-
 def test_data_lives_on_the_device(device: str) -> None:
     x = on(device, np.ones(3))
     assert backend.device_of(x.data) == device
@@ -376,7 +387,11 @@ def test_data_lives_on_the_device(device: str) -> None:
 
 def test_tensor_copies(device: str) -> None:
     array = raw(device, np.ones(3))
-    for made in (tg.tensor(array, device=device), tg.tensor(array, dtype=np.float64, device=device), tg.tensor(tg.Tensor(array))):
+    for made in (
+        tg.tensor(array, device=device),
+        tg.tensor(array, dtype=np.float64, device=device),
+        tg.tensor(tg.Tensor(array)),
+    ):
         array[...] = 1.0
         kept = host(made).copy()
         array[...] = 5.0
@@ -453,7 +468,6 @@ def test_leaving_the_device_synchronises_openly() -> None:
             way_out(x)
 
 
-
 def test_len_and_iteration(device: str) -> None:
     x = on(device, _X, requires_grad=True)
     assert len(x) == 2
@@ -525,7 +539,23 @@ def test_detach(device: str) -> None:
     assert tg.detach(2.0) == 2.0
 
 
-NUMPY_FUNCTIONS = ["mean", "sum", "exp", "sqrt", "concatenate", "stack", "reshape", "where", "maximum", "dot", "matmul", "array", "asarray", "isnan", "zeros_like"]
+NUMPY_FUNCTIONS = [
+    "mean",
+    "sum",
+    "exp",
+    "sqrt",
+    "concatenate",
+    "stack",
+    "reshape",
+    "where",
+    "maximum",
+    "dot",
+    "matmul",
+    "array",
+    "asarray",
+    "isnan",
+    "zeros_like",
+]
 
 
 @pytest.mark.parametrize("name", NUMPY_FUNCTIONS)

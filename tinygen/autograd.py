@@ -71,8 +71,8 @@ def _tensors(what: str, given: Any) -> list[Tensor]:
             raise TypeError(f"grad: {what} must be a tensor or a list of tensors, got {type(tensor).__name__}")
         if not tensor.requires_grad:
             raise ValueError(
-                f"grad: {what}[{position}] of shape {tensor.shape} does not require a gradient, nothing was recorded for "
-                f"it; set requires_grad=True before computing"
+                f"grad: {what}[{position}] of shape {tensor.shape} does not require a gradient, nothing was "
+                f"recorded for it; set requires_grad=True before computing"
             )
     return tensors
 

@@ -156,7 +156,8 @@ class _Script:
         if any("(NamedTuple)" in source for source in self.functions.values()):
             self.imports.add("from typing import NamedTuple")
         parts = [
-            '"""A computation and its gradients, written out by tinygen.explain."""\n\nfrom __future__ import annotations\n',
+            '"""A computation and its gradients, written out by tinygen.explain."""\n',
+            "from __future__ import annotations\n",
             "\n".join(sorted(self.imports)) + "\n",
             *(f"\n{source}\n" for source in self.functions.values()),
             f"\ndef gradient({', '.join(self.values)}):\n"

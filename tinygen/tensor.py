@@ -160,7 +160,7 @@ class Tensor:
 
     if TYPE_CHECKING:  # operators and methods are hung on this class from one table in ops/__init__.py
         T: Tensor
-        mT: Tensor
+        mT: Tensor  # noqa: N815
 
         def backward(self, gradient: Any = None) -> None: ...
         def __getattr__(self, name: str) -> Callable[..., Tensor]: ...
@@ -212,8 +212,9 @@ class Primitive(Generic[P]):
     written over public operations: given arrays these return arrays, so that a plain gradient runs at NumPy
     speed; given tensors they are recorded, so that the same text gives every higher derivative.
 
-    ``elementwise``: the walk undoes broadcasting of the arguments.  ``promotes``: integer and
-    boolean operands (but the first one if it is a ``mask``) take the dtype of the floating ones.  A primitive without rules is recorded, but no gradient flows through it.
+    ``elementwise``: the walk undoes broadcasting of the arguments.  ``promotes``: integer and boolean operands
+    (but the first one if it is a ``mask``) take the dtype of the floating ones.  A primitive without rules is
+    recorded, but no gradient flows through it.
     """
 
     registry: ClassVar[dict[str, Primitive[Any]]] = {}

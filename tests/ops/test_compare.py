@@ -16,7 +16,7 @@ from ops.test_elementwise import EXTREME, FAR, accurate, broadcast_pairs
 
 import tinygen as tg
 
-BINARY = "equal not_equal less less_equal greater greater_equal maximum minimum".split()
+BINARY = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "maximum", "minimum"]
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
 
 
@@ -43,7 +43,9 @@ def test_where(condition: np.ndarray, seed: int, layout: str, device: str) -> No
 
 def test_where_of_numbers_and_by_keyword(device: str) -> None:
     mask = np.array([True, False])
-    close(tg.where(condition=on(device, mask), x=on(device, np.ones(2)), y=on(device, np.zeros(2))), np.array([1.0, 0.0]))
+    close(
+        tg.where(condition=on(device, mask), x=on(device, np.ones(2)), y=on(device, np.zeros(2))), np.array([1.0, 0.0])
+    )
     both = tg.where(on(device, mask), 1.0, 0.0)
     close(both, np.array([1.0, 0.0], np.float32))
     close(tg.where(on(device, mask), 1, 0), np.array([1, 0]))
@@ -126,7 +128,9 @@ def test_elu_alpha(alpha: float, x: np.ndarray, device: str) -> None:
 
 @pytest.mark.host
 def test_signatures() -> None:
-    parameters = {name: inspect.signature(getattr(tg, name)).parameters for name in ("leaky_relu", "elu", "clip", "where")}
+    parameters = {
+        name: inspect.signature(getattr(tg, name)).parameters for name in ("leaky_relu", "elu", "clip", "where")
+    }
     assert parameters["leaky_relu"]["negative_slope"].default == 0.01
     assert parameters["elu"]["alpha"].default == 1.0
     assert list(parameters["clip"]) == ["x", "a_min", "a_max"]

@@ -110,7 +110,9 @@ def test_conv2d_is_seven_loops(setting: Setting, layout: str, device: str) -> No
 def test_conv_transpose2d_is_seven_loops(setting: Setting, extra: tuple[int, int], layout: str, device: str) -> None:
     s, p, d = setting.stride, setting.padding, setting.dilation
     extra = tuple(min(extra[a], max(s[a], d[a]) - 1) for a in (0, 1))  # type: ignore[assignment]
-    h, w = ((setting.output_size[a] - 1) * s[a] - 2 * p[a] + d[a] * (setting.kernel[a] - 1) + extra[a] + 1 for a in (0, 1))
+    h, w = (
+        (setting.output_size[a] - 1) * s[a] - 2 * p[a] + d[a] * (setting.kernel[a] - 1) + extra[a] + 1 for a in (0, 1)
+    )
     assume(h >= 1 and w >= 1)
     agree(
         device,
@@ -142,7 +144,12 @@ def test_gradients_of_conv2d_are_the_other_contractions(setting: Setting, device
 @settings(max_examples=50)
 def test_conv1d_is_conv2d_of_height_one(setting: Setting, layout: str, device: str) -> None:
     x, w = setting.image[:, :, 0], setting.weight[:, :, 0]
-    options = {"stride": setting.stride[1], "padding": setting.padding[1], "dilation": setting.dilation[1], "groups": setting.groups}
+    options = {
+        "stride": setting.stride[1],
+        "padding": setting.padding[1],
+        "dilation": setting.dilation[1],
+        "groups": setting.groups,
+    }
     flat = Setting(
         setting.batch, setting.groups, setting.channels, setting.outputs, (1, setting.size[1]), (1, setting.kernel[1]),
         (1, setting.stride[1]), (0, setting.padding[1]), (1, setting.dilation[1]), setting.seed,
@@ -155,7 +162,9 @@ def test_conv1d_is_conv2d_of_height_one(setting: Setting, layout: str, device: s
         w,
         layout=layout,
     )
-    length = (flat.output_size[1] - 1) * flat.stride[1] - 2 * flat.padding[1] + flat.dilation[1] * (flat.kernel[1] - 1) + 1
+    length = (
+        (flat.output_size[1] - 1) * flat.stride[1] - 2 * flat.padding[1] + flat.dilation[1] * (flat.kernel[1] - 1) + 1
+    )
     if length >= 1:
         agree(
             device,
@@ -168,7 +177,10 @@ def test_conv1d_is_conv2d_of_height_one(setting: Setting, layout: str, device: s
 
 
 @pytest.mark.parametrize("padding", [0, 1, 3])
-@pytest.mark.parametrize(("n", "c", "o", "size", "kernel"), [(2, 3, 4, (17, 23), (3, 5)), (1, 8, 16, (33, 31), (4, 4)), (3, 16, 8, (40, 40), (1, 1))])
+@pytest.mark.parametrize(
+    ("n", "c", "o", "size", "kernel"),
+    [(2, 3, 4, (17, 23), (3, 5)), (1, 8, 16, (33, 31), (4, 4)), (3, 16, 8, (40, 40), (1, 1))],
+)
 def test_larger_images_are_scipys_correlation(
     n: int, c: int, o: int, size: tuple[int, int], kernel: tuple[int, int], padding: int, device: str
 ) -> None:
@@ -217,7 +229,10 @@ def test_bias_numbers_and_keywords(d: int, device: str) -> None:
     found = transposed(on(device, x), weight=on(device, back), bias=on(device, bias), stride=2, groups=2)
     close(found, plain + bias.reshape(-1, *(1,) * d))
     if d == 2:
-        one, two = conv(on(device, x), on(device, w), stride=2, groups=2), conv(on(device, x), on(device, w), stride=(2, 2), groups=2)
+        one, two = (
+            conv(on(device, x), on(device, w), stride=2, groups=2),
+            conv(on(device, x), on(device, w), stride=(2, 2), groups=2),
+        )
         np.testing.assert_array_equal(host(one), host(two))
 
 

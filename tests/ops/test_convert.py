@@ -26,7 +26,11 @@ def test_zeros_ones_full(shape: tuple[int, ...], dtype: Any, device: str) -> Non
     if len(shape) == 1:
         close(tg.zeros(shape[0]), np.zeros(shape, np.float32))
     like = on(device, np.ones(shape, wanted))
-    for make, twin in ((tg.zeros_like, np.zeros_like), (tg.ones_like, np.ones_like), (lambda x: tg.full_like(x, 3), lambda x: np.full_like(x, 3))):
+    for make, twin in (
+        (tg.zeros_like, np.zeros_like),
+        (tg.ones_like, np.ones_like),
+        (lambda x: tg.full_like(x, 3), lambda x: np.full_like(x, 3)),
+    ):
         close(make(like), twin(np.ones(shape, wanted)))
         close(make(raw(device, np.ones(shape, wanted))), twin(np.ones(shape, wanted)))
 

@@ -81,7 +81,6 @@ def test_arguments_have_numpys_names(name: str) -> None:
     assert list(inspect.signature(getattr(tg, name)).parameters) == expected
 
 
-
 @pytest.mark.parametrize("name", BINARY)
 def test_operands_by_keyword(name: str, device: str) -> None:
     a, b = np.array([1.0, 2.0]), np.array([0.5, 3.0])
@@ -102,7 +101,9 @@ def test_operands_by_keyword(name: str, device: str) -> None:
     close(operation(raw(device, a), **{second: raw(device, b)}), expected)
 
 
-@pytest.mark.parametrize("exponent", [0, 1, 2, 3, 4, 7, -1, -2, -3, 0.5, 1.5, -0.5, 2.0, 3.0, True, np.int64(3), np.float64(3.0)])
+@pytest.mark.parametrize(
+    "exponent", [0, 1, 2, 3, 4, 7, -1, -2, -3, 0.5, 1.5, -0.5, 2.0, 3.0, True, np.int64(3), np.float64(3.0)]
+)
 @given(x=arrays(most=2))
 def test_powers_with_numbers(exponent: Any, x: np.ndarray, device: str) -> None:
     # 1e-11: x·x·x and pow(x, 3) round differently

@@ -32,7 +32,9 @@ def picks(draw: st.DrawFn, negative: bool = True) -> tuple[np.ndarray, np.ndarra
 @given(drawn=picks(), layout=layouts)
 def test_take(drawn: tuple[np.ndarray, np.ndarray, int], layout: str, device: str) -> None:
     x, indices, axis = drawn
-    agree(device, lambda a, i: tg.take(a, i, axis=axis), lambda a, i: np.take(a, i, axis=axis), x, indices, layout=layout)
+    agree(
+        device, lambda a, i: tg.take(a, i, axis=axis), lambda a, i: np.take(a, i, axis=axis), x, indices, layout=layout
+    )
     found = tg.take(on(device, x), raw(device, indices), axis)  # an array as index of a tensor
     close(found, np.take(x, indices, axis))
 
@@ -80,7 +82,9 @@ def test_index_add(drawn: tuple[np.ndarray, np.ndarray, int], seed: int, layout:
 
     def twin(a: np.ndarray, i: np.ndarray, v: np.ndarray) -> np.ndarray:
         result = np.moveaxis(a.copy(), axis, 0)
-        flat = np.moveaxis(v.reshape(*v.shape[: axis % a.ndim], i.size, *v.shape[axis % a.ndim + i.ndim :]), axis % a.ndim, 0)
+        flat = np.moveaxis(
+            v.reshape(*v.shape[: axis % a.ndim], i.size, *v.shape[axis % a.ndim + i.ndim :]), axis % a.ndim, 0
+        )
         for position, value in zip(i.ravel().tolist(), flat, strict=True):
             result[position] += value
         return np.moveaxis(result, 0, axis)
@@ -132,7 +136,13 @@ def test_sort_and_argsort(data: st.DataObject, x: np.ndarray, layout: str, devic
 def test_a_picks_adjoint_adds(x: np.ndarray, index: Any, device: str) -> None:
     """⟨x[i], v⟩ = ⟨x, put(v, i)⟩ for every way to pick."""
     array = np.array(index)
-    for pick in (lambda a, i: a[i], lambda a, i: a[i, 1:], lambda a, i: a[:, None][i], lambda a, i: a[..., i % 3], lambda a, i: a[i, i % 3]):
+    for pick in (
+        lambda a, i: a[i],
+        lambda a, i: a[i, 1:],
+        lambda a, i: a[:, None][i],
+        lambda a, i: a[..., i % 3],
+        lambda a, i: a[i, i % 3],
+    ):
         leaf = on(device, x, requires_grad=True)
         with no_sync():
             picked = pick(leaf, raw(device, array))

@@ -38,7 +38,14 @@ sizes, seeds = st.integers(1, 5), st.integers(0, 99)
 def test_det_and_slogdet(batch: tuple[int, ...], n: int, seed: int, layout: str, device: str) -> None:
     a = matrices(batch, n, seed)
     agree(device, tg.linalg.det, lambda a: np.asarray(np.linalg.det(a)), a, layout=layout, rtol=RTOL)
-    agree(device, tg.linalg.slogdet, lambda a: [np.asarray(part) for part in np.linalg.slogdet(a)], a, layout=layout, rtol=RTOL)
+    agree(
+        device,
+        tg.linalg.slogdet,
+        lambda a: [np.asarray(part) for part in np.linalg.slogdet(a)],
+        a,
+        layout=layout,
+        rtol=RTOL,
+    )
 
 
 def test_slogdet_does_not_overflow(device: str) -> None:
@@ -63,7 +70,9 @@ def test_inv(batch: tuple[int, ...], n: int, seed: int, layout: str, device: str
     agree(device, tg.linalg.inv, np.linalg.inv, matrices(batch, n, seed), layout=layout, rtol=RTOL)
 
 
-PAIRS = st.sampled_from([((), ()), ((2,), ()), ((), (2,)), ((2, 1), (3,)), ((1,), (3,)), ((3, 1), (1, 2)), ((0,), (1,))])
+PAIRS = st.sampled_from(
+    [((), ()), ((2,), ()), ((), (2,)), ((2, 1), (3,)), ((1,), (3,)), ((3, 1), (1, 2)), ((0,), (1,))]
+)
 
 
 @given(batches=PAIRS, n=sizes, columns=st.integers(0, 3), seed=seeds, layout=layouts)

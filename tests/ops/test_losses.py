@@ -19,7 +19,9 @@ REDUCTIONS: dict[str, Callable[[np.ndarray], Any]] = {"mean": np.mean, "sum": np
 PAIRED: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "mse_loss": lambda x, t: (x - t) ** 2,
     "l1_loss": lambda x, t: np.abs(x - t),
-    "binary_cross_entropy_with_logits": lambda x, t: -t * np.log(scipy.special.expit(x)) - (1 - t) * np.log(scipy.special.expit(-x)),
+    "binary_cross_entropy_with_logits": lambda x, t: (
+        -t * np.log(scipy.special.expit(x)) - (1 - t) * np.log(scipy.special.expit(-x))
+    ),
 }
 
 
@@ -64,8 +66,15 @@ def class_losses(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-@given(shape=shapes(least=1, most=3, side=3, smallest=1), classes=st.integers(1, 4), seed=st.integers(0, 99), layout=layouts)
-def test_class_losses(reduction: str, shape: tuple[int, ...], classes: int, seed: int, layout: str, device: str) -> None:
+@given(
+    shape=shapes(least=1, most=3, side=3, smallest=1),
+    classes=st.integers(1, 4),
+    seed=st.integers(0, 99),
+    layout=layouts,
+)
+def test_class_losses(
+    reduction: str, shape: tuple[int, ...], classes: int, seed: int, layout: str, device: str
+) -> None:
     """Inputs (N, C) and (N, C, d…), targets (N,) and (N, d…); log_softmax over axis 1."""
     rng = np.random.default_rng(seed)
     x, labels = rng.normal(size=(shape[0], classes, *shape[1:])), rng.integers(0, classes, shape)

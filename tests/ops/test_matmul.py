@@ -48,7 +48,11 @@ def test_matmul_by_keyword_and_of_arrays(device: str) -> None:
 
 @given(data=st.data(), layout=layouts)
 def test_linear(data: st.DataObject, layout: str, device: str) -> None:
-    lead, n, m = data.draw(st.lists(st.integers(0, 3), max_size=3)), data.draw(st.integers(0, 3)), data.draw(st.integers(0, 3))
+    lead, n, m = (
+        data.draw(st.lists(st.integers(0, 3), max_size=3)),
+        data.draw(st.integers(0, 3)),
+        data.draw(st.integers(0, 3)),
+    )
     x, w, b = data.draw(values((*lead, n))), data.draw(values((m, n))), data.draw(values((m,)))
     agree(device, tg.linear, lambda x, w: x @ w.T, x, w, layout=layout)
     agree(device, tg.linear, lambda x, w, b: x @ w.T + b, x, w, b, layout=layout)
@@ -93,7 +97,20 @@ def test_einsum_is_numpys(drawn: tuple[str, list[np.ndarray]], device: str) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["ij,jk->ik", "i j , j k -> k i", "bij,bjk->bik", "ii", "ii->i", "ij->ji", "ij->", "i,i", "i,j->ij", "iij,jk->ik", "bqhd,bkhd->bhqk"]
+    "text",
+    [
+        "ij,jk->ik",
+        "i j , j k -> k i",
+        "bij,bjk->bik",
+        "ii",
+        "ii->i",
+        "ij->ji",
+        "ij->",
+        "i,i",
+        "i,j->ij",
+        "iij,jk->ik",
+        "bqhd,bkhd->bhqk",
+    ],
 )
 def test_einsum_examples(text: str, device: str) -> None:
     rng = np.random.default_rng(0)

@@ -34,7 +34,15 @@ pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
 @pytest.mark.parametrize("kind", FILL)
-@given(batch=st.integers(0, 2), more=st.tuples(st.integers(0, 3), st.integers(0, 3)), kernel=pair, stride=pair, half=st.booleans(), seed=st.integers(0, 99), layout=layouts)
+@given(
+    batch=st.integers(0, 2),
+    more=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    kernel=pair,
+    stride=pair,
+    half=st.booleans(),
+    seed=st.integers(0, 99),
+    layout=layouts,
+)
 def test_pooling_is_a_loop_over_windows(
     kind: str, batch: int, more: Pair, kernel: Pair, stride: Pair, half: bool, seed: int, layout: str, device: str
 ) -> None:
@@ -63,8 +71,14 @@ def test_stride_is_the_kernels_size_by_default(kind: str, device: str) -> None:
     x = np.random.default_rng(0).normal(size=(1, 1, 5, 7))
     fill, reduce = FILL[kind]
     close(getattr(tg, f"{kind}_pool2d")(on(device, x), 2), windows(x, (2, 2), (2, 2), (0, 0), fill, reduce))
-    close(getattr(tg, f"{kind}_pool2d")(on(device, x), kernel_size=(2, 3)), windows(x, (2, 3), (2, 3), (0, 0), fill, reduce))
-    close(getattr(tg, f"{kind}_pool1d")(on(device, x[:, :, 0]), 3), windows(x[:, :, :1], (1, 3), (1, 3), (0, 0), fill, reduce)[:, :, 0])
+    close(
+        getattr(tg, f"{kind}_pool2d")(on(device, x), kernel_size=(2, 3)),
+        windows(x, (2, 3), (2, 3), (0, 0), fill, reduce),
+    )
+    close(
+        getattr(tg, f"{kind}_pool1d")(on(device, x[:, :, 0]), 3),
+        windows(x[:, :, :1], (1, 3), (1, 3), (0, 0), fill, reduce)[:, :, 0],
+    )
 
 
 def test_max_pool_of_nan_and_infinity(device: str) -> None:
@@ -105,7 +119,13 @@ def bilinear(x: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
 def test_interpolate(size: Pair, factors: Pair, seed: int, layout: str, device: str) -> None:
     x = np.random.default_rng(seed).normal(size=(2, 1, *size))
     for shape, scale in ((x, factors), (x[:, :, 0], factors[1:])):
-        agree(device, lambda a, s=scale: tg.interpolate(a, s, mode="bilinear"), lambda a, s=scale: bilinear(a, s), shape, layout=layout)
+        agree(
+            device,
+            lambda a, s=scale: tg.interpolate(a, s, mode="bilinear"),
+            lambda a, s=scale: bilinear(a, s),
+            shape,
+            layout=layout,
+        )
         agree(
             device,
             lambda a, s=scale: tg.interpolate(a, s),

@@ -53,7 +53,9 @@ def test_reductions_are_numpys(name: str, drawn: tuple[np.ndarray, Any, bool], l
 @given(drawn=reductions(smallest=0), layout=layouts)
 def test_sums_of_nothing(drawn: tuple[np.ndarray, Any, bool], layout: str, device: str) -> None:
     x, axis, keepdims = drawn
-    agree(device, lambda a: tg.sum(a, axis, keepdims), lambda a: np.sum(a, axis=axis, keepdims=keepdims), x, layout=layout)
+    agree(
+        device, lambda a: tg.sum(a, axis, keepdims), lambda a: np.sum(a, axis=axis, keepdims=keepdims), x, layout=layout
+    )
 
 
 @pytest.mark.parametrize("name", sorted(set(REDUCTIONS) - {"sum"}))
@@ -91,7 +93,13 @@ def test_cumsum(drawn: tuple[np.ndarray, Any, bool], layout: str, device: str) -
 def test_positions_of_extremes(name: str, drawn: tuple[np.ndarray, Any, bool], layout: str, device: str) -> None:
     """The first of equal elements, as in NumPy."""
     x, axis, _ = drawn
-    agree(device, lambda a: getattr(tg, name)(a, axis=axis), lambda a: np.asarray(getattr(np, name)(a, axis=axis)), x, layout=layout)
+    agree(
+        device,
+        lambda a: getattr(tg, name)(a, axis=axis),
+        lambda a: np.asarray(getattr(np, name)(a, axis=axis)),
+        x,
+        layout=layout,
+    )
 
 
 @given(drawn=reductions(several=False), q=st.one_of(st.floats(0, 1), st.just([0.1, 0.5, 1.0])))
@@ -105,14 +113,29 @@ def test_quantile(drawn: tuple[np.ndarray, Any, bool], q: Any, device: str) -> N
 def test_softmax_is_scipys(name: str, drawn: tuple[np.ndarray, Any, bool], layout: str, device: str) -> None:
     x, axis, _ = drawn
     assume(axis != ())
-    agree(device, lambda a: getattr(tg, name)(a, axis=axis), lambda a: getattr(scipy.special, name)(a, axis=axis), x, layout=layout)
+    agree(
+        device,
+        lambda a: getattr(tg, name)(a, axis=axis),
+        lambda a: getattr(scipy.special, name)(a, axis=axis),
+        x,
+        layout=layout,
+    )
     if x.ndim:
         agree(device, getattr(tg, name), lambda a: getattr(scipy.special, name)(a, axis=-1), x)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_softmax_family_at_extreme_logits(dtype: Any, device: str) -> None:
-    x = np.array([[1000.0, 0.0, -1000.0], [-1000.0, -1000.0, -1000.0], [-np.inf, 0.0, 1.0], [88.0, 89.0, 1e30], [-1e30, -1e30, -1e30]], dtype)
+    x = np.array(
+        [
+            [1000.0, 0.0, -1000.0],
+            [-1000.0, -1000.0, -1000.0],
+            [-np.inf, 0.0, 1.0],
+            [88.0, 89.0, 1e30],
+            [-1e30, -1e30, -1e30],
+        ],
+        dtype,
+    )
     wide = x.astype(np.float64)
     close(tg.softmax(on(device, x)), scipy.special.softmax(wide, axis=1).astype(dtype))
     close(tg.log_softmax(on(device, x)), scipy.special.log_softmax(wide, axis=1).astype(dtype))
@@ -120,8 +143,12 @@ def test_softmax_family_at_extreme_logits(dtype: Any, device: str) -> None:
 
 
 def test_logsumexp_of_infinities(device: str) -> None:
-    x = np.array([[-np.inf, -np.inf], [np.inf, 1.0], [np.inf, np.inf], [-np.inf, 3.0], [np.nan, 1.0], [np.inf, -np.inf]])
-    np.testing.assert_array_equal(host(tg.logsumexp(on(device, x), axis=1)), [-np.inf, np.inf, np.inf, 3.0, np.nan, np.inf])
+    x = np.array(
+        [[-np.inf, -np.inf], [np.inf, 1.0], [np.inf, np.inf], [-np.inf, 3.0], [np.nan, 1.0], [np.inf, -np.inf]]
+    )
+    np.testing.assert_array_equal(
+        host(tg.logsumexp(on(device, x), axis=1)), [-np.inf, np.inf, np.inf, 3.0, np.nan, np.inf]
+    )
     assert float(tg.logsumexp(on(device, np.full(3, -np.inf)))) == -np.inf
 
 
@@ -160,7 +187,11 @@ def test_integers_and_booleans(device: str) -> None:
 @pytest.mark.host
 def test_signatures() -> None:
     def defaults(name: str) -> dict[str, Any]:
-        return {p.name: p.default for p in inspect.signature(getattr(tg, name)).parameters.values() if p.default is not p.empty}
+        return {
+            p.name: p.default
+            for p in inspect.signature(getattr(tg, name)).parameters.values()
+            if p.default is not p.empty
+        }
 
     for name in ("sum", "mean", "max", "min", "prod", "logsumexp"):
         assert defaults(name) == {"axis": None, "keepdims": False}

@@ -66,7 +66,9 @@ def test_transpose_and_kin(data: st.DataObject, x: np.ndarray, layout: str, devi
         count = data.draw(st.integers(0, x.ndim))
         source, target = (data.draw(st.permutations(range(x.ndim)))[:count] for _ in range(2))
         source = [a - x.ndim * data.draw(st.booleans()) for a in source]
-        agree(device, lambda a: tg.moveaxis(a, source, target), lambda a: np.moveaxis(a, source, target), x, layout=layout)
+        agree(
+            device, lambda a: tg.moveaxis(a, source, target), lambda a: np.moveaxis(a, source, target), x, layout=layout
+        )
 
 
 @given(data=st.data(), x=arrays(), layout=layouts)
@@ -77,7 +79,9 @@ def test_expand_dims_and_squeeze(data: st.DataObject, x: np.ndarray, layout: str
     agree(device, lambda a: tg.squeeze(a, axis), lambda a: np.squeeze(a, axis), wide, layout=layout)
     agree(device, tg.squeeze, np.squeeze, wide, layout=layout)
     agree(device, lambda a: tg.expand_dims(a, (0, -1)), lambda a: np.expand_dims(a, (0, -1)), x)
-    agree(device, lambda a: tg.squeeze(a, axis=(0, -1)), lambda a: np.squeeze(a, axis=(0, -1)), np.expand_dims(x, (0, -1)))
+    agree(
+        device, lambda a: tg.squeeze(a, axis=(0, -1)), lambda a: np.squeeze(a, axis=(0, -1)), np.expand_dims(x, (0, -1))
+    )
     agree(device, lambda a: tg.squeeze(a, axis=()), lambda a: np.squeeze(a, axis=()), x)
 
 
@@ -94,14 +98,18 @@ def test_broadcast_to_one_number(device: str) -> None:
 
 
 @given(data=st.data(), shape=shapes(least=1), count=st.integers(1, 3), layout=layouts)
-def test_concatenate_stack_split(data: st.DataObject, shape: tuple[int, ...], count: int, layout: str, device: str) -> None:
+def test_concatenate_stack_split(
+    data: st.DataObject, shape: tuple[int, ...], count: int, layout: str, device: str
+) -> None:
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
     parts = []
     for _ in range(count):
         sizes = list(shape)
         sizes[axis] = data.draw(st.integers(0, 3))
         parts.append(data.draw(values(tuple(sizes))))
-    agree(device, lambda *a: tg.concatenate(a, axis=axis), lambda *a: np.concatenate(a, axis=axis), *parts, layout=layout)
+    agree(
+        device, lambda *a: tg.concatenate(a, axis=axis), lambda *a: np.concatenate(a, axis=axis), *parts, layout=layout
+    )
     agree(device, lambda *a: tg.concatenate(list(a), axis), lambda *a: np.concatenate(a, axis), *parts)
     same = [data.draw(values(shape)) for _ in range(count)]
     new = data.draw(st.integers(-len(shape) - 1, len(shape)))
@@ -110,7 +118,13 @@ def test_concatenate_stack_split(data: st.DataObject, shape: tuple[int, ...], co
     cuts = np.cumsum([part.shape[axis] for part in parts])[:-1].tolist()
     agree(device, lambda a: tg.split(a, cuts, axis=axis), lambda a: np.split(a, cuts, axis=axis), whole, layout=layout)
     even = np.concatenate(same * 2, axis)
-    agree(device, lambda a: tg.split(a, 2 * count, axis=axis), lambda a: np.split(a, 2 * count, axis=axis), even, layout=layout)
+    agree(
+        device,
+        lambda a: tg.split(a, 2 * count, axis=axis),
+        lambda a: np.split(a, 2 * count, axis=axis),
+        even,
+        layout=layout,
+    )
 
 
 @given(data=st.data(), cuts=st.lists(st.integers(-6, 7), max_size=3))
@@ -144,7 +158,9 @@ def test_flip_and_roll(data: st.DataObject, x: np.ndarray, layout: str, device: 
     if x.ndim:
         one = data.draw(st.integers(-x.ndim, x.ndim - 1))
         agree(device, lambda a: tg.roll(a, shift, axis=one), lambda a: np.roll(a, shift, axis=one), x, layout=layout)
-        agree(device, lambda a: tg.roll(a, (shift, 1), axis=(one, 0)), lambda a: np.roll(a, (shift, 1), axis=(one, 0)), x)
+        agree(
+            device, lambda a: tg.roll(a, (shift, 1), axis=(one, 0)), lambda a: np.roll(a, (shift, 1), axis=(one, 0)), x
+        )
         if axis not in (None, ()):
             agree(device, lambda a: tg.roll(a, shift, axis=axis), lambda a: np.roll(a, shift, axis=axis), x)
 
@@ -157,7 +173,9 @@ def test_tile_and_repeat(data: st.DataObject, x: np.ndarray, layout: str, device
     agree(device, lambda a: tg.repeat(a, count), lambda a: np.repeat(a, count), x, layout=layout)
     if x.ndim:
         axis = data.draw(st.integers(-x.ndim, x.ndim - 1))
-        agree(device, lambda a: tg.repeat(a, count, axis=axis), lambda a: np.repeat(a, count, axis=axis), x, layout=layout)
+        agree(
+            device, lambda a: tg.repeat(a, count, axis=axis), lambda a: np.repeat(a, count, axis=axis), x, layout=layout
+        )
 
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "edge", "wrap"])
@@ -198,7 +216,13 @@ def test_diagonal_and_trace(data: st.DataObject, x: np.ndarray, offset: int, lay
     i -= x.ndim * data.draw(st.booleans())
     for name, twin in (("diagonal", np.diagonal), ("trace", np.trace)):
         operation = getattr(tg, name)
-        agree(device, lambda a, f=operation: f(a, offset, i, j), lambda a, f=twin: np.asarray(f(a, offset, i, j)), x, layout=layout)
+        agree(
+            device,
+            lambda a, f=operation: f(a, offset, i, j),
+            lambda a, f=twin: np.asarray(f(a, offset, i, j)),
+            x,
+            layout=layout,
+        )
         agree(
             device,
             lambda a, f=operation: f(a, offset=offset, axis1=i, axis2=j),

@@ -206,7 +206,7 @@ def power(x1: Array, x2: Array) -> Array:
 
 def _power_base(g: Any, y: Any, x: Any, p: Any) -> Any:
     if not isinstance(p, (int, float)):
-        return multiply_or_zero(g, p * x ** (p - 1))
+        return multiply_or_zero(g, p * power(x, p - 1))
     if p == 2:
         return 2 * (g * x)
     return p * (g * x ** (p - 1)) if p >= 1 else divide_or_zero(p * g, x ** (1 - p))

@@ -92,7 +92,7 @@ def _index_part(part: Any, x: Tensor) -> Any:
 
 @operation
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
-    """Elements along an axis at the given integer indices (of the flat array without an axis); negative ones count back."""
+    """Elements along an axis at integer indices (of the flat array without an axis); negative ones count back."""
     if axis is None:
         return x.reshape(-1)[indices]  # type: ignore[no-any-return]
     (axis,) = axes_of("take", axis, x.ndim)
@@ -132,7 +132,8 @@ def index_add(x: Any, indices: Any, values: Any, axis: int = 0) -> Tensor:
         and not -x.shape[axis] <= int(positions.min()) <= int(positions.max()) < x.shape[axis]
     ):
         raise IndexError(
-            f"index_add: indices reach from {positions.min()} to {positions.max()}, axis {axis} has size {x.shape[axis]}"
+            f"index_add: indices reach from {positions.min()} to {positions.max()}, "
+            f"axis {axis} has size {x.shape[axis]}"
         )
     index = (slice(None),) * axis + (positions.copy(),) if axis else positions.copy()
     return x + _put(values, index=index, shape=tuple(x.shape))  # type: ignore[no-any-return]

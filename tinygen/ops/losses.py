@@ -54,10 +54,11 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: str = "
 
 @operation
 def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """Minus the log-probability of each label: input (N, C) or (N, C, d…) of log-probabilities, target (N,) or (N, d…)."""
+    """Minus the log-probability of each label: input (N, C, …) of log-probabilities, integer target (N, …)."""
     if input.ndim < 2 or tuple(target.shape) != (input.shape[0], *input.shape[2:]):
         raise ValueError(
-            f"nll_loss: input {input.shape} must be (N, C, d…) with classes on axis 1, and target (N, d…), got {target.shape}"
+            f"nll_loss: input {input.shape} must be (N, C, …) with classes on axis 1, "
+            f"and target (N, …), got {target.shape}"
         )
     labels = raw(target)
     check_indices("nll_loss", "labels", labels, input.shape[1])
@@ -66,7 +67,7 @@ def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
 
 @operation
 def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """Minus the log-probability of each label under softmax: input (N, C) or (N, C, d…) of logits, target (N,) or (N, d…)."""
+    """Minus the log-probability of each label under softmax: input (N, C, …) of logits, integer target (N, …)."""
     if input.ndim < 2:
         raise ValueError(f"cross_entropy: input {input.shape} must be (N, C) or (N, C, d…), with classes on axis 1")
     return nll_loss(log_softmax(input, 1), target, reduction)

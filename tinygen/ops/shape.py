@@ -5,6 +5,7 @@ All are linear, so a rule needs the shapes alone.  ``broadcast_to`` and ``sum_to
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -158,7 +159,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     else:
         cuts = [0, *indices_or_sections, size]
     lead = (slice(None),) * axis
-    return [x[(*lead, slice(start, stop))] for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [x[(*lead, slice(start, stop))] for start, stop in itertools.pairwise(cuts)]
 
 
 @primitive()
@@ -244,10 +245,10 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float =
     widths = tuple((int(b), int(a)) for b, a in np.broadcast_to(pad_width, (x.ndim, 2)))
     if any(width < 0 for pair in widths for width in pair):
         raise ValueError(f"pad: widths must not be negative, got {pad_width}; use x[...] to cut")
-    if mode == "constant" and x.ndim:
-        return _pad(x, widths=widths, value=constant_values)
-    if mode not in ("reflect", "edge", "wrap"):
+    if mode not in ("constant", "reflect", "edge", "wrap"):
         raise ValueError(f"pad: unknown mode {mode!r}; use 'constant', 'reflect', 'edge' or 'wrap'")
+    if mode == "constant" and widths:
+        return _pad(x, widths=widths, value=constant_values)
     for axis, pair in enumerate(widths):
         if any(pair):  # which element of the old axis stands at each position of the new one: ask NumPy
             source = np.pad(np.arange(x.shape[axis]), pair, mode=mode)  # type: ignore[call-overload]
