@@ -17,11 +17,11 @@ import numpy as np
 
 import tinygen as tg
 from tinygen.ops import linalg
-from tinygen.ops.conv import Geometry, _conv_input, _conv_weight
 from tinygen.ops.elementwise import divide_or_zero, multiply_or_zero
 from tinygen.ops.index import _drop, _pick, _put
 from tinygen.ops.pool import _window_spread
 from tinygen.ops.shape import sum_to
+from tinygen.ops.trilinear import Geometry, _conv_input, _conv_weight
 
 Sampler = Callable[[np.random.Generator], np.ndarray]
 

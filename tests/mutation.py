@@ -38,7 +38,7 @@ from checks import (
 )
 
 import tinygen as tg
-from tinygen.tensor import Each, Primitive
+from tinygen.primitive import Each, Primitive
 
 # --- which changes -----------------------------------------------------------------------------------------------
 

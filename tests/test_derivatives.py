@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, mutually_broadcastable_shapes
 
 import tinygen as tg
-from tinygen.tensor import Primitive
+from tinygen.primitive import Primitive
 
 OPERATIONS = sorted({case.operation for case in CASES})  # one test for all cases of an operation: tests have a price
 over_operations = pytest.mark.parametrize("operation", OPERATIONS)

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 from mutation import EQUIVALENT, Mutant, describe, examine, killer, modules, mutants_of, rules_of
 
-from tinygen.tensor import Each, Primitive
+from tinygen.primitive import Each, Primitive
 
 MODULES = [module for module in modules() if rules_of(module)]
 RULES = [rule for module in MODULES for rule in rules_of(module)]

@@ -43,7 +43,10 @@ def _default_dtype() -> Iterator[None]:
 @pytest.mark.host
 def test_every_public_operation_has_a_sample_call() -> None:
     public = {name for name in ops.__all__ if name != "linalg"} - CREATION
-    public |= {f"linalg.{name}" for name in ["det", "slogdet", "inv", "solve", "solve_triangular", "cholesky", "norm", "eigh", "svd", "qr"]}
+    public |= {
+        f"linalg.{name}"
+        for name in ["det", "slogdet", "inv", "solve", "solve_triangular", "cholesky", "norm", "eigh", "svd", "qr"]
+    }
     assert public <= {case.name for case in CASES}
 
 
@@ -170,16 +173,22 @@ def test_integer_operands_take_the_floating_dtype(symbol: str, kind: str, device
 def test_integers_among_themselves(values: list[int], device: str) -> None:
     """Sums and products of integers stay integers; divisions, means and roots have the default dtype."""
     x, array = on(device, np.array(values)), np.array(values)
-    for y, want in ((x + x, array + array), (x * 2, array * 2), (-x, -array), (tg.sum(x), array.sum()), (abs(x), abs(array)),
-                    (tg.max(x), array.max()), (tg.cumsum(x), np.cumsum(array)), (tg.square(x), array**2), (tg.sign(x), np.sign(array)),
-                    (tg.prod(x), array.prod()), (tg.clip(x, -1, 1), array.clip(-1, 1)), (tg.maximum(x, 0), np.maximum(array, 0))):  # fmt: skip
+    for y, want in (
+        (x + x, array + array), (x * 2, array * 2), (-x, -array), (tg.sum(x), array.sum()), (abs(x), abs(array)),
+        (tg.max(x), array.max()), (tg.cumsum(x), np.cumsum(array)), (tg.square(x), array**2),
+        (tg.sign(x), np.sign(array)), (tg.prod(x), array.prod()), (tg.clip(x, -1, 1), array.clip(-1, 1)),
+        (tg.maximum(x, 0), np.maximum(array, 0)),
+    ):  # fmt: skip
         assert y.dtype == np.int64
         close(y, want)
     for default in (F32, F64):
         tg.set_default_dtype(default)
-        for y, want in ((x / 2, array / 2), (tg.mean(x), array.mean()), (tg.sqrt(tg.square(x)), np.sqrt(array**2)), (tg.exp(x), np.exp(array)),
-                        (x / x.size, array / array.size), (tg.var(x), array.var()), (tg.tanh(x), np.tanh(array)), (x * 0.5, array * 0.5),
-                        (tg.sigmoid(x), 1 / (1 + np.exp(-array.astype(float)))), (tg.relu(x) + 0.5, np.maximum(array, 0) + 0.5)):  # fmt: skip
+        for y, want in (
+            (x / 2, array / 2), (tg.mean(x), array.mean()), (tg.sqrt(tg.square(x)), np.sqrt(array**2)),
+            (tg.exp(x), np.exp(array)), (x / x.size, array / array.size), (tg.var(x), array.var()),
+            (tg.tanh(x), np.tanh(array)), (x * 0.5, array * 0.5), (tg.relu(x) + 0.5, np.maximum(array, 0) + 0.5),
+            (tg.sigmoid(x), 1 / (1 + np.exp(-array.astype(float)))),
+        ):  # fmt: skip
             assert y.dtype == default
             close(y, np.asarray(want, default))
 
@@ -189,9 +198,9 @@ def test_default_dtype(default: np.dtype[Any], device: str) -> None:
     tg.set_default_dtype(default.name)
     assert tg.default_dtype() == default
     made = [
-        tg.tensor(1.0), tg.tensor([1.0, 2.0]), tg.tensor([[1, 2.5]]), tg.zeros(2), tg.ones((2, 3)), tg.full(2, 7), tg.eye(2),
-        tg.linspace(0, 1, 3), tg.arange(0.0, 1.0, 0.5), tg.one_hot(raw(device, np.array([0, 1])), 2), tg.tensor(np.float64(1.0)),
-        tg.tensor(np.float32(1.0)), tg.tensor([np.float64(1.0)]),
+        tg.tensor(1.0), tg.tensor([1.0, 2.0]), tg.tensor([[1, 2.5]]), tg.zeros(2), tg.ones((2, 3)), tg.full(2, 7),
+        tg.eye(2), tg.linspace(0, 1, 3), tg.arange(0.0, 1.0, 0.5), tg.one_hot(raw(device, np.array([0, 1])), 2),
+        tg.tensor(np.float64(1.0)), tg.tensor(np.float32(1.0)), tg.tensor([np.float64(1.0)]),
     ]  # fmt: skip
     assert [t.dtype for t in made] == [default] * len(made)
     assert tg.tensor([1, 2]).dtype == tg.arange(3).dtype == np.int64
@@ -273,10 +282,11 @@ def test_unary_operators(device: str) -> None:
 
 _X = np.random.default_rng(3).uniform(0.1, 2.0, (2, 3, 3))
 METHODS: dict[str, tuple[Any, ...]] = {
-    "abs": (), "argmax": (1,), "argmin": (1,), "astype": (np.float32,), "clip": (0.5, 1.0), "cumsum": (1,), "diagonal": (), "exp": (),
-    "expand_dims": (1,), "flip": (1,), "log": (), "logsumexp": (1,), "log_softmax": (1,), "max": ((0, 1),), "mean": ((0, 1), ), "min": (1,),
-    "moveaxis": (0, 2), "prod": (1,), "relu": (), "repeat": (2, 1), "reshape": (3, 6), "sigmoid": (), "softmax": (0,), "sort": (1,),
-    "sqrt": (), "square": (), "squeeze": (), "std": (1,), "sum": (1,), "swapaxes": (0, 1), "take": (1, 1), "tanh": (), "tile": (2,),
+    "abs": (), "argmax": (1,), "argmin": (1,), "astype": (np.float32,), "clip": (0.5, 1.0), "cumsum": (1,),
+    "diagonal": (), "exp": (), "expand_dims": (1,), "flip": (1,), "log": (), "logsumexp": (1,), "log_softmax": (1,),
+    "max": ((0, 1),), "mean": ((0, 1),), "min": (1,), "moveaxis": (0, 2), "prod": (1,), "relu": (), "repeat": (2, 1),
+    "reshape": (3, 6), "sigmoid": (), "softmax": (0,), "sort": (1,), "sqrt": (), "square": (), "squeeze": (),
+    "std": (1,), "sum": (1,), "swapaxes": (0, 1), "take": (1, 1), "tanh": (), "tile": (2,),
     "trace": (), "transpose": (2, 0, 1), "var": (1,), "cos": (), "sin": (),
 }  # fmt: skip
 
@@ -562,9 +572,14 @@ NUMPY_FUNCTIONS = [
 def test_numpy_functions_are_refused_with_the_way_out(name: str, device: str) -> None:
     x = on(device, np.ones((2, 2)), requires_grad=True)
     call = {
-        "concatenate": lambda f: f([x, x]), "stack": lambda f: f([x, x]), "reshape": lambda f: f(x, -1), "maximum": lambda f: f(x, 0.0),
-        "where": lambda f: f(np.ones((2, 2), bool), x, x), "dot": lambda f: f(x, x), "matmul": lambda f: f(np.ones((2, 2)), x),
-    }.get(name, lambda f: f(x))  # fmt: skip
+        "concatenate": lambda f: f([x, x]),
+        "stack": lambda f: f([x, x]),
+        "reshape": lambda f: f(x, -1),
+        "maximum": lambda f: f(x, 0.0),
+        "where": lambda f: f(np.ones((2, 2), bool), x, x),
+        "dot": lambda f: f(x, x),
+        "matmul": lambda f: f(np.ones((2, 2)), x),
+    }.get(name, lambda f: f(x))
     with pytest.raises(TypeError, match=r"tg\.|\.numpy\(\)|__array_ufunc__"):
         call(getattr(np, name))
 

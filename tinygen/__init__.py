@@ -4,14 +4,16 @@ Reading order: ``backend`` (which library an array lives in), ``record`` and ``t
 ``ops`` (each operation beside its derivative), ``autograd`` (the walk back), ``transforms`` (Jacobians and kin).
 """
 
-from tinygen.autograd import detect_anomaly, grad
+from tinygen.anomaly import detect_anomaly
+from tinygen.autograd import grad
 from tinygen.backend import cuda_is_available, default_dtype, device, set_default_device, set_default_dtype
 from tinygen.checkpoint import load, save
 from tinygen.explain import draw, explain
 from tinygen.ops import *  # noqa: F403
 from tinygen.ops import __all__ as _operations
+from tinygen.primitive import Primitive
 from tinygen.record import no_grad
-from tinygen.tensor import Primitive, Tensor, detach
+from tinygen.tensor import Tensor, detach
 from tinygen.transforms import hessian, hvp, jacobian, jvp, log_abs_det_jacobian, root, vjp
 
 from tinygen import data, nn, optim, random  # isort: skip  (after the names they are written with)

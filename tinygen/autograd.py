@@ -1,4 +1,4 @@
-"""Floor 4. How the record is walked backwards: grad, backward, detect_anomaly.
+"""Floor 4. How the record is walked backwards: grad and backward.
 
 The chain rule in one loop: take the recorded operations in falling order of their sequence numbers, hand the
 cotangent of each result to the rules of its arguments, and add up what arrives at each tensor.  Without
@@ -7,20 +7,17 @@ cotangent of each result to the rules of its arguments, and add up what arrives 
 
 from __future__ import annotations
 
-import contextlib
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from tinygen.backend import Array, library, namespace
+from tinygen.backend import Array, library
 from tinygen.ops import convert
 from tinygen.ops.shape import sum_to
-from tinygen.record import Location, Mode, Node, brief, mode, show_location
+from tinygen.record import Mode, Node, brief, mode, show_location
 from tinygen.tensor import Tensor, wrap
 
-__all__ = ["backward", "detect_anomaly", "grad"]
+__all__ = ["backward", "grad"]
 
 Cotangent = Any  # a raw array, or with create_graph a Tensor
 
@@ -243,41 +240,6 @@ def _recorded_arguments(node: Node) -> list[Any]:
         else:
             arguments.append(wrap(raw, None, False) if hasattr(raw, "dtype") else raw)
     return arguments
-
-
-# --- looking for the first NaN or infinity ------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def detect_anomaly() -> Iterator[None]:
-    """Raise FloatingPointError at the first operation, forward or backward, that makes a NaN or an infinity.
-
-    The message names the operation and the user's line; in a second backward also the operation that is
-    differentiated.  Every result is looked at, which on a device synchronises: for debugging only.
-    """
-    token = mode.set(mode.get()._replace(inspect=_raise_if_first_anomaly))
-    try:
-        yield
-    finally:
-        mode.reset(token)
-
-
-def _raise_if_first_anomaly(name: str, inputs: list[Any], output: Array, location: Location) -> None:
-    made = _anomalies(output)
-    if made and not made <= set().union(*map(_anomalies, inputs)):
-        shapes = ", ".join(str(value.shape) for value in inputs if hasattr(value, "shape"))
-        raise FloatingPointError(
-            f"{name} made {' and '.join(sorted(made))} at {show_location(location)}; operand shapes: {shapes}"
-        )
-
-
-def _anomalies(value: Any) -> set[str]:
-    if isinstance(value, (int, float)):
-        value = np.float64(value)
-    if not hasattr(value, "dtype") or value.dtype.kind != "f":
-        return set()
-    xp = namespace(value)
-    return {name for name, test in (("NaN", xp.isnan), ("infinity", xp.isinf)) if bool(test(value).any())}
 
 
 Tensor.backward = backward  # type: ignore[method-assign]

@@ -19,8 +19,9 @@ import numpy as np
 
 from tinygen.autograd import grad
 from tinygen.backend import to_host
+from tinygen.primitive import Primitive
 from tinygen.record import Node, brief, show_location
-from tinygen.tensor import Primitive, Tensor
+from tinygen.tensor import Tensor
 
 # What the sources say about libraries and devices, for a script that knows NumPy alone.
 _STAND_INS = {

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tinygen.backend import Array
 
 if TYPE_CHECKING:
-    from tinygen.tensor import Primitive
+    from tinygen.primitive import Primitive
 
 Location = tuple[Any, int, Any]  # (code, instruction, origin): the user's line, looked up only when it is shown
 _next_sequence = itertools.count().__next__

@@ -200,12 +200,12 @@ def test_larger_images_are_scipys_correlation(
 @pytest.mark.parametrize("block", [1, 100, 5000])
 def test_the_size_of_a_block_does_not_matter(block: int, device: str) -> None:
     """Columns are made block by block: of samples, and of rows where one sample is too much."""
-    from tinygen.ops import conv
+    from tinygen.ops import trilinear
 
     setting = Setting(3, 2, 2, 3, (7, 6), (3, 2), (2, 1), (1, 1), (1, 2), 0)
     w = setting.weight
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conv, "block_bytes", lambda xp: block)
+        patch.setattr(trilinear, "block_bytes", lambda xp: block)
         x, v = on(device, setting.image, requires_grad=True), on(device, w, requires_grad=True)
         y = tg.conv2d(x, v, **setting.options)
         close(y, seven_loops(setting.image, w, setting))

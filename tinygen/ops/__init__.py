@@ -6,6 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygen.ops import linalg
+from tinygen.ops.arrange import (  # fmt: skip
+    concatenate,
+    diagonal,
+    flip,
+    pad,
+    repeat,
+    roll,
+    split,
+    stack,
+    tile,
+    tril,
+    triu,
+)
 from tinygen.ops.compare import (
     clip,
     elu,
@@ -72,43 +85,11 @@ from tinygen.ops.index import argsort, embedding, getitem, index_add, one_hot, s
 from tinygen.ops.losses import binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse_loss, nll_loss
 from tinygen.ops.matmul import dot, einsum, linear, matmul, outer, trace
 from tinygen.ops.pool import avg_pool1d, avg_pool2d, interpolate, max_pool1d, max_pool2d
-from tinygen.ops.reduce import (
-    argmax,
-    argmin,
-    cumsum,
-    log_softmax,
-    logsumexp,
-    max,
-    mean,
-    min,
-    prod,
-    quantile,
-    softmax,
-    std,
-    sum,
-    var,
-)  # fmt: skip
-from tinygen.ops.shape import (
-    broadcast_to,
-    concatenate,
-    diagonal,
-    expand_dims,
-    flip,
-    moveaxis,
-    pad,
-    repeat,
-    reshape,
-    roll,
-    split,
-    squeeze,
-    stack,
-    swapaxes,
-    tile,
-    transpose,
-    tril,
-    triu,
-)  # fmt: skip
-from tinygen.tensor import Primitive, Tensor
+from tinygen.ops.reduce import argmax, argmin, cumsum, max, mean, min, prod, quantile, std, sum, var
+from tinygen.ops.shape import broadcast_to, expand_dims, moveaxis, reshape, squeeze, swapaxes, transpose
+from tinygen.ops.softmax import log_softmax, logsumexp, softmax  # fmt: skip
+from tinygen.primitive import Primitive
+from tinygen.tensor import Tensor
 
 __all__ = [
     "abs", "add", "arange", "arccos", "arcsin", "arctan", "argmax", "argmin", "argsort", "astype", "avg_pool1d",

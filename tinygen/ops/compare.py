@@ -13,7 +13,8 @@ import numpy as np
 from tinygen.backend import Array, namespace
 from tinygen.operands import operation
 from tinygen.ops.elementwise import log1p_of_unit, multiply
-from tinygen.tensor import Tensor, primitive
+from tinygen.primitive import primitive
+from tinygen.tensor import Tensor
 
 
 @primitive(elementwise=True)

@@ -16,7 +16,8 @@ from tinygen.backend import (
     to_device,
 )
 from tinygen.operands import operation
-from tinygen.tensor import Tensor, primitive, raw, wrap
+from tinygen.primitive import primitive
+from tinygen.tensor import Tensor, raw, wrap
 
 
 @operation

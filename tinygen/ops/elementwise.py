@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygen.backend import Array, namespace, quiet
-from tinygen.tensor import primitive
+from tinygen.primitive import primitive
 
 # --- arithmetic --------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from tinygen.backend import Array, add_at, checks_values, default_dtype, device_of, namespace, upload_like
 from tinygen.operands import axes_of, operation
-from tinygen.tensor import Tensor, primitive, raw
+from tinygen.primitive import primitive
+from tinygen.tensor import Tensor, raw
 
 
 @primitive(promotes=False)

@@ -12,13 +12,15 @@ from typing import Any
 
 from tinygen.backend import Array, namespace, stacked_solve
 from tinygen.operands import axes_of, operation
+from tinygen.ops.arrange import tril, triu
 from tinygen.ops.compare import not_equal
 from tinygen.ops.convert import astype
 from tinygen.ops.elementwise import abs
 from tinygen.ops.matmul import _matmul, trace
 from tinygen.ops.reduce import _spread, max, min, sum
-from tinygen.ops.shape import expand_dims, squeeze, sum_to, swapaxes, tril, triu
-from tinygen.tensor import Tensor, primitive, raw
+from tinygen.ops.shape import expand_dims, squeeze, sum_to, swapaxes
+from tinygen.primitive import primitive
+from tinygen.tensor import Tensor, raw
 
 
 def _square(name: str, a: Any) -> None:

@@ -14,8 +14,9 @@ from tinygen.operands import operation
 from tinygen.ops.compare import softplus
 from tinygen.ops.elementwise import abs, square
 from tinygen.ops.index import check_indices, take_along_axis
-from tinygen.ops.reduce import log_softmax, mean, sum
+from tinygen.ops.reduce import mean, sum
 from tinygen.ops.shape import expand_dims, squeeze
+from tinygen.ops.softmax import log_softmax
 from tinygen.tensor import Tensor, raw
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from tinygen.backend import Array, stacked_matmul
 from tinygen.operands import operation
+from tinygen.ops.arrange import diagonal
 from tinygen.ops.elementwise import multiply
 from tinygen.ops.reduce import sum
-from tinygen.ops.shape import diagonal, expand_dims, reshape, squeeze, sum_to, swapaxes, transpose
-from tinygen.tensor import Tensor, primitive
+from tinygen.ops.shape import expand_dims, reshape, squeeze, sum_to, swapaxes, transpose
+from tinygen.primitive import primitive
+from tinygen.tensor import Tensor
 
 
 @primitive()

@@ -7,11 +7,14 @@ from typing import Any
 
 from tinygen.backend import Array, namespace
 from tinygen.operands import operation
-from tinygen.ops.conv import Geometry, image_geometry, numbers
+from tinygen.ops.arrange import repeat
+from tinygen.ops.conv import numbers
 from tinygen.ops.index import _pick
 from tinygen.ops.matmul import matmul
-from tinygen.ops.shape import expand_dims, repeat, squeeze, swapaxes
-from tinygen.tensor import Tensor, primitive, raw
+from tinygen.ops.shape import expand_dims, squeeze, swapaxes
+from tinygen.ops.trilinear import Geometry, image_geometry
+from tinygen.primitive import primitive
+from tinygen.tensor import Tensor, raw
 
 
 def _taps(geometry: Geometry) -> list[tuple[slice, slice]]:

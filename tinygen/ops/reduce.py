@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygen.backend import Array, namespace, quiet
+from tinygen.backend import Array, namespace
 from tinygen.operands import axes_of, operation
-from tinygen.ops.compare import equal, greater, where
+from tinygen.ops.arrange import flip
+from tinygen.ops.compare import equal
 from tinygen.ops.convert import astype
-from tinygen.ops.elementwise import divide, exp, multiply, sqrt, square
-from tinygen.ops.shape import _broadcast_to, _reshape, count, flip, moveaxis
-from tinygen.tensor import Tensor, primitive
+from tinygen.ops.elementwise import divide, multiply, sqrt, square
+from tinygen.ops.shape import _broadcast_to, _reshape, count, moveaxis
+from tinygen.primitive import primitive
+from tinygen.tensor import Tensor
 
 
 def _kept(reduced: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
@@ -131,74 +133,6 @@ def cumsum(x: Any, axis: int | None = None) -> Tensor:
     if axis is None:
         return _cumsum(_reshape(x, shape=(-1,)), axis=0)
     return _cumsum(x, axis=axes_of("cumsum", axis, x.ndim)[0])
-
-
-# --- softmax and its relatives -----------------------------------------------------------------------------------
-
-
-def _highest(x: Array, axis: tuple[int, ...]) -> Array:
-    """The largest element, which may be subtracted before exp without changing the result; 0 where it is infinite."""
-    xp = namespace(x)
-    highest = x.max(axis=axis, keepdims=True)
-    return xp.where(xp.isfinite(highest), highest, xp.zeros_like(highest))
-
-
-@primitive()
-def _logsumexp(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
-    xp = namespace(x)
-    highest = _highest(x, axis)
-    with quiet(xp):  # log 0 = −∞ is right where every element is −∞
-        y = xp.log(xp.exp(x - highest).sum(axis=axis, keepdims=True)) + highest
-    return y if keepdims else y.reshape([size for a, size in enumerate(x.shape) if a not in axis])
-
-
-def _logsumexp_rule(g: Any, y: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
-    finite = where(greater(y, -float("inf")), y, 0.0)  # elements that are all −∞ have weight 0, not NaN
-    return _spread(g, x.shape, axis) * exp(x - _kept(finite, x.shape, axis))
-
-
-_logsumexp.derivatives(_logsumexp_rule)
-
-
-@operation
-def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """log Σ eˣ over the given axes, without overflow."""
-    return _logsumexp(x, axis=axes_of("logsumexp", axis, x.ndim), keepdims=keepdims)
-
-
-@primitive()
-def _softmax(x: Array, *, axis: tuple[int, ...]) -> Array:
-    xp = namespace(x)
-    y = xp.asarray(x - x.max(axis=axis, keepdims=True))
-    xp.exp(y, out=y)
-    y /= y.sum(axis=axis, keepdims=True)
-    return y
-
-
-_softmax.derivatives(lambda g, y, x, axis: y * (g - _sum(g * y, axis=axis, keepdims=True)))
-
-
-@operation
-def softmax(x: Any, axis: Any = -1) -> Tensor:
-    """eˣ / Σ eˣ along an axis: probabilities from logits."""
-    return _softmax(x, axis=axes_of("softmax", axis, x.ndim))
-
-
-@primitive()
-def _log_softmax(x: Array, *, axis: tuple[int, ...]) -> Array:
-    xp = namespace(x)
-    y = xp.asarray(x - x.max(axis=axis, keepdims=True))
-    y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
-    return y
-
-
-_log_softmax.derivatives(lambda g, y, x, axis: g - exp(y) * _sum(g, axis=axis, keepdims=True))
-
-
-@operation
-def log_softmax(x: Any, axis: Any = -1) -> Tensor:
-    """x − log Σ eˣ along an axis: log-probabilities from logits."""
-    return _log_softmax(x, axis=axes_of("log_softmax", axis, x.ndim))
 
 
 # --- without derivative ------------------------------------------------------------------------------------------
