@@ -59,9 +59,11 @@ def test_linspace_has_50_numbers_by_default(device: str) -> None:
 
 
 CREATE: dict[str, Callable[..., tg.Tensor]] = {
-    "tensor": lambda **k: tg.tensor([1.0], **k), "zeros": lambda **k: tg.zeros(2, **k), "ones": lambda **k: tg.ones(2, **k),
+    "tensor": lambda **k: tg.tensor([1.0], **k),
+    "zeros": lambda **k: tg.zeros(2, **k),
+    "ones": lambda **k: tg.ones(2, **k),
     "full": lambda **k: tg.full(2, 1.0, **k),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CREATE)

@@ -101,7 +101,7 @@ def test_max_pool_keeps_the_dtype_of_integers(device: str) -> None:
 
 
 def bilinear(x: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
-    """One axis after the other: the value at a fine cell's centre, on the line between the two nearest coarse centres."""
+    """Axis by axis: the value at a fine cell's centre, on the line between the two nearest coarse centres."""
     for axis, factor in enumerate(factors, start=2):
         size = x.shape[axis]
         columns = []
