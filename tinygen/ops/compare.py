@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygen.backend import Array, namespace
 from tinygen.operands import operation
+from tinygen.ops.convert import astype
 from tinygen.ops.elementwise import log1p_of_unit, multiply
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
@@ -130,7 +131,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
 
 
 leaky_relu.derivatives(
-    lambda g, y, x, negative_slope=0.01: negative_slope * g + (1.0 - negative_slope) * (g * greater(x, 0))
+    lambda g, y, x, negative_slope=0.01: g * (astype(greater(x, 0), x.dtype) * (1.0 - negative_slope) + negative_slope)
 )
 
 
@@ -151,7 +152,7 @@ def sigmoid(x: Array) -> Array:
     """1 / (1 + e⁻ˣ), without overflow and exact in both tails."""
     xp = namespace(x)
     small = xp.exp(-xp.abs(x))
-    return xp.maximum(small, x >= 0) / (small + 1.0)
+    return xp.maximum(small, (x >= 0).astype(small.dtype)) / (small + 1.0)
 
 
 sigmoid.derivatives(lambda g, y, x: g * y * (1.0 - y))
