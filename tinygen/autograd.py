@@ -17,7 +17,7 @@ from tinygen.ops.shape import sum_to
 from tinygen.record import Mode, Node, brief, mode, show_location
 from tinygen.tensor import Tensor, wrap
 
-__all__ = ["backward", "grad"]
+__all__ = ["backward", "grad", "uses"]
 
 Cotangent = Any  # a raw array, or with create_graph a Tensor
 
@@ -154,6 +154,16 @@ def _reachable(outputs: list[Tensor]) -> tuple[list[Node], dict[int, Tensor]]:
 
 
 _sequence = operator.attrgetter("sequence")
+
+
+def uses(output: Tensor, leaves: Sequence[Tensor]) -> list[tuple[Node, Tensor]]:
+    """Where the record of ``output`` takes one of the leaves as an argument: (operation, leaf), oldest first."""
+    wanted = {id(leaf): leaf for leaf in leaves}
+    found = []
+    for node in _reachable([output])[0]:
+        taken = {id(node.args[position]) for position in node.needs}  # type: ignore[index]
+        found += [(node, wanted[key]) for key in taken & wanted.keys()]
+    return found
 
 
 def _leading_to(targets: set[Any], nodes: list[Node]) -> set[Any]:

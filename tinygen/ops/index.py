@@ -9,6 +9,7 @@ import numpy as np
 from tinygen.backend import Array, add_at, checks_values, default_dtype, device_of, namespace, upload_like
 from tinygen.operands import axes_of, operation
 from tinygen.primitive import primitive
+from tinygen.record import Node
 from tinygen.tensor import Tensor, raw
 
 
@@ -158,6 +159,14 @@ def embedding(indices: Any, weight: Any) -> Tensor:
         raise ValueError(f"embedding: weight must have shape (V, d), got {weight.shape}")
     check_indices("embedding", "indices", positions, weight.shape[0])
     return weight[indices]  # type: ignore[no-any-return]
+
+
+def looked_up_rows(node: Node) -> Array | None:
+    """The row numbers, from 0 on, if a recorded operation picks whole rows by one integer array; else None."""
+    index = node.kwargs.get("index")
+    if node.primitive is not _getitem or getattr(index, "dtype", np.dtype(bool)).kind not in "iu":
+        return None
+    return namespace(index).where(index < 0, index + node.inputs[0].shape[0], index)
 
 
 @operation
