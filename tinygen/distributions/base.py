@@ -10,6 +10,7 @@ of what they meet, and the default ones where there is nothing to meet.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -120,6 +121,14 @@ class Distribution:
             value if isinstance(value, Tensor) else ops.tensor(value, dtype=dtype, device=device)
             for value in self._given.values()
         ]
+
+    def _anchored(self, like: Tensor | None) -> Distribution:
+        """This distribution with tensors for weak parameters, of the dtype and on the device of ``like``."""
+        twin = copy.copy(self)
+        twin._given = dict(zip(self._given, self._at(like), strict=True))
+        for name in vars(self).keys() & twin._given.keys():
+            setattr(twin, name, twin._given[name])
+        return twin
 
     def _value(self, value: Any) -> Tensor:
         """The value as a tensor, after a look at its shape; for a density it is floating."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinygen import random
 from tinygen.distributions.base import Reparametrised
-from tinygen.ops import abs, clip, greater, less, log, log1p, sign, square, where
+from tinygen.ops import abs, clip, greater, less, log, log1p, negative, sign, square, where
 from tinygen.probability import INFINITY, require
 from tinygen.tensor import Tensor
 
@@ -30,7 +30,7 @@ class Normal(Reparametrised):
         self.batch_shape = self._broadcast(self.loc.shape, self.scale.shape)
         require("Normal: scale", self.scale, lambda a: a > 0, "must be positive: take exp or softplus of a free one")
 
-    def _log_prob(self, x: Tensor, loc: Any, scale: Any) -> Tensor:
+    def _log_prob(self, x: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
         return -0.5 * square((x - loc) / scale) - log(scale) - HALF_LOG_TAU
 
     def _draw(self, rng: random.Generator, lengths: tuple[int, ...]) -> Tensor:
@@ -57,8 +57,8 @@ class Laplace(Reparametrised):
         self.batch_shape = self._broadcast(self.loc.shape, self.scale.shape)
         require("Laplace: scale", self.scale, lambda a: a > 0, "must be positive: take exp or softplus of a free one")
 
-    def _log_prob(self, x: Tensor, loc: Any, scale: Any) -> Tensor:
-        return -(abs(x - loc) / scale + log(2.0 * scale))
+    def _log_prob(self, x: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
+        return negative(abs(x - loc)) / scale - log(2.0 * scale)
 
     def _draw(self, rng: random.Generator, lengths: tuple[int, ...]) -> Tensor:
         centred = rng.uniform(lengths, dtype=self.loc.dtype, device=self.loc.device) - 0.5
@@ -84,7 +84,7 @@ class Exponential(Reparametrised):
         self.batch_shape = self.rate.shape
         require("Exponential: rate", self.rate, lambda a: a > 0, "must be positive: take exp or softplus of a free one")
 
-    def _log_prob(self, x: Tensor, rate: Any) -> Tensor:
+    def _log_prob(self, x: Tensor, rate: Tensor) -> Tensor:
         return where(less(x, 0.0), -INFINITY, log(rate) - rate * x)
 
     def _draw(self, rng: random.Generator, lengths: tuple[int, ...]) -> Tensor:
@@ -110,7 +110,7 @@ class Uniform(Reparametrised):
         self.batch_shape = self._broadcast(self.low.shape, self.high.shape)
         require("Uniform: high - low", self.high.detach() - self.low.detach(), lambda a: a > 0, "must be positive")
 
-    def _log_prob(self, x: Tensor, low: Any, high: Any) -> Tensor:
+    def _log_prob(self, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
         inside = 0.0 * clip(x, low, high) - log(high - low)  # the first term is NaN where x is
         return where(less(x, low), -INFINITY, where(greater(x, high), -INFINITY, inside))
 

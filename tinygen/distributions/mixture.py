@@ -27,6 +27,9 @@ class Mixture(Distribution):
     def __init__(self, weights: Any, components: Sequence[Distribution]) -> None:
         self.components = list(components)
         (self.weights,) = self._take(weights=weights)
+        like = next(self._tensors(), None)
+        if like is not None:  # components given by plain numbers take the dtype of the others
+            self.components = [component._anchored(like) for component in self.components]
         if not self.components or self.weights.shape[-1:] != (len(self.components),):
             raise ValueError(
                 f"Mixture: weights of shape {self.weights.shape} must have one number for each of the "
@@ -50,6 +53,10 @@ class Mixture(Distribution):
         yield from super()._tensors()
         for component in self.components:
             yield from component._tensors()
+
+    def _anchored(self, like: Tensor | None) -> Distribution:
+        (weights,) = self._at(like)
+        return Mixture(weights, [component._anchored(like) for component in self.components])
 
     def _log_prob(self, x: Tensor, *parameters: Any) -> Tensor:
         (weights,) = parameters

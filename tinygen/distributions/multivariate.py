@@ -51,7 +51,7 @@ class MultivariateNormal(Reparametrised):
         self.batch_shape = self._broadcast(self.loc.shape[:-1], matrix.shape[:-2])
 
     def _log_prob(self, x: Tensor, loc: Any, scale_tril: Any) -> Tensor:
-        white = _whiten(scale_tril, x - loc)
+        white = whiten(scale_tril, x - loc)
         return -0.5 * sum(square(white), -1) - log_diagonal(scale_tril) - HALF_LOG_TAU * x.shape[-1]
 
     def _draw(self, rng: random.Generator, lengths: tuple[int, ...]) -> Tensor:
@@ -83,7 +83,7 @@ def log_diagonal(scale_tril: Any) -> Tensor:
     return sum(log(diagonal(scale_tril)), -1)
 
 
-def _whiten(scale_tril: Any, centred: Any) -> Any:
+def whiten(scale_tril: Any, centred: Any) -> Any:
     """L⁻¹ of each vector; one solution with many right sides where all vectors share L."""
     if scale_tril.ndim > 2:
         return squeeze(solve_triangular(scale_tril, expand_dims(centred, -1)), -1)
@@ -111,7 +111,7 @@ class Independent(Distribution):
     def __init__(self, base: Distribution, axes: int = 1) -> None:
         if not 0 < axes <= len(base.batch_shape):
             raise ValueError(
-                f"Independent: axes={axes} must lie between 1 and the number of batch axes of {base}: {base.batch_shape}"
+                f"Independent: axes={axes} must be from 1 to the number of batch axes of {base}: {base.batch_shape}"
             )
         split = len(base.batch_shape) - axes
         self.base, self.axes, self.discrete = base, axes, base.discrete
@@ -120,6 +120,9 @@ class Independent(Distribution):
 
     def _tensors(self) -> Iterator[Tensor]:
         return self.base._tensors()
+
+    def _anchored(self, like: Tensor | None) -> Distribution:
+        return Independent(self.base._anchored(like), self.axes)
 
     def _summed(self, x: Any) -> Tensor:
         return sum(x, tuple(range(-self.axes, 0)))
