@@ -20,6 +20,10 @@ LOADERS: dict[str, Callable[..., Any]] = {
     # bundled
     "digits8": _lazily("images", "digits8"),
     "mnist16": _lazily("images", "mnist16"),
+    "faces": _lazily("faces", "faces"),
+    "glyphs": _lazily("glyphs", "glyphs"),
+    "wordnet": _lazily("text", "wordnet"),
+    "spoken_digits": _lazily("sounds", "spoken_digits"),
     # found on this machine, or downloaded when asked
     "mnist": _lazily("public", "mnist"),
     "fashion": _lazily("public", "fashion"),
@@ -31,8 +35,8 @@ LOADERS: dict[str, Callable[..., Any]] = {
 def load(name: str, **options: Any) -> Any:
     """The data set called ``name``; what it returns and its ``options`` are told by its loader's own docstring.
 
-    Ships with tinygen: ``digits8``, ``mnist16``.  Found on this machine, or downloaded with ``download=True``:
-    ``mnist``, ``fashion``, ``text8``, ``shakespeare``.  No other set touches the network, nor do these without it.
+    Ships with tinygen: ``digits8``, ``mnist16``, ``faces``, ``glyphs``, ``wordnet``, ``spoken_digits``.  Found on this
+    machine, or downloaded with ``download=True``: ``mnist``, ``fashion``, ``text8``, ``shakespeare``.  No other set touches the network, nor do these without it.
 
     >>> import tinygen as tg
     >>> tg.data.load("digits8").images.shape
