@@ -11,7 +11,7 @@ import numpy as np
 
 
 def gauss_hermite(points: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights (points,) with E f(z) ≈ Σ w f(z) for z ~ N(0, 1); exact for polynomials of degree 2·points − 1."""
+    """Nodes and weights with E f(z) ≈ Σ w f(z) for z ~ N(0, 1); exact for polynomials of degree 2·points − 1."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(points)
     return nodes, weights / weights.sum()
 

@@ -74,7 +74,8 @@ def orthogonal(draw: st.DrawFn, size: Size = sizes()) -> Array:
 def well_conditioned(draw: st.DrawFn, size: Size = sizes(), low: float = 0.5, high: float = 2.0) -> Array:
     """Regular matrices (n, n) with singular values from ``low`` to ``high``: Q₁ diag(s) Q₂."""
     n = _drawn(draw, size)
-    return draw(orthogonal(n)) * draw(arrays(n, low, high)) @ draw(orthogonal(n))
+    first, values, second = draw(orthogonal(n)), draw(arrays(n, low, high)), draw(orthogonal(n))
+    return np.asarray(first * values @ second)
 
 
 @st.composite
@@ -83,7 +84,8 @@ def singular(draw: st.DrawFn, size: Size = sizes(1, 6), rank: int | None = None)
     n = _drawn(draw, size)
     kept = draw(st.integers(0, n - 1)) if rank is None else rank
     values = np.where(np.arange(n) < kept, draw(arrays(n, 0.5, 2.0)), 0.0)
-    return draw(orthogonal(n)) * values @ draw(orthogonal(n))
+    first, second = draw(orthogonal(n)), draw(orthogonal(n))
+    return np.asarray(first * values @ second)
 
 
 @st.composite
@@ -92,7 +94,7 @@ def positive_definite(draw: st.DrawFn, size: Size = sizes(), low: float = 0.25, 
     n = _drawn(draw, size)
     q = draw(orthogonal(n))
     matrix = q * draw(arrays(n, low, high)) @ q.T
-    return 0.5 * (matrix + matrix.T)
+    return np.asarray(0.5 * (matrix + matrix.T))
 
 
 @st.composite
@@ -101,7 +103,7 @@ def triangular(draw: st.DrawFn, size: Size = sizes(), lower: bool = True) -> Arr
     n = _drawn(draw, size)
     strict = np.tril(draw(arrays((n, n), -1.0, 1.0)), -1)
     matrix = strict + np.diag(draw(arrays(n, 0.5, 2.0)))
-    return matrix if lower else matrix.T
+    return np.asarray(matrix if lower else matrix.T)
 
 
 @st.composite
