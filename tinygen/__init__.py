@@ -4,6 +4,9 @@ Reading order: ``backend`` (which library an array lives in), ``record`` and ``t
 ``ops`` (each operation beside its derivative), ``autograd`` (the walk back), ``transforms`` (Jacobians and kin).
 """
 
+import importlib
+from typing import Any
+
 from tinygen.anomaly import detect_anomaly
 from tinygen.autograd import grad
 from tinygen.backend import cuda_is_available, default_dtype, device, set_default_device, set_default_dtype
@@ -23,3 +26,12 @@ __all__ = [
     "explain", "grad", "hessian", "hvp", "jacobian", "jvp", "load", "log_abs_det_jacobian", "nn", "no_grad", "optim",
     "random", "root", "save", "set_default_device", "set_default_dtype", "vjp", *_operations,
 ]  # fmt: skip
+
+_ON_DEMAND = {"distributions", "divergences", "lectures", "metrics", "models", "plots", "testing", "training"}
+
+
+def __getattr__(name: str) -> Any:
+    """Workshop modules that not everyone needs are imported when they are first named."""
+    if name in _ON_DEMAND:
+        return importlib.import_module(f"tinygen.{name}")
+    raise AttributeError(f"module 'tinygen' has no attribute {name!r}")

@@ -54,7 +54,7 @@ def tables(draw: st.DrawFn, size: Size = sizes(2, 20), zeros: bool = False) -> A
     if zeros:
         kept = draw(hnp.arrays(np.bool_, n))
         weights = weights * kept if kept.any() else weights
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())
 
 
 @st.composite
