@@ -279,10 +279,10 @@ def add_at(size: int, positions: Array, values: Array) -> Array:
 
 
 def sum_rows(rows: Array, positions: Array, size: int) -> tuple[Any, Array, Array | None]:
-    """``rows`` (K, d) that stand at the same of K ``positions`` in 0 … size − 1, summed: (where, sums, touched).
+    """The sums of ``rows`` (K, …) that stand at equal ``positions`` (K,), in 0 … size − 1: (where, sums, touched).
 
     On a CPU ``where`` holds the distinct positions and ``sums`` a row for each.  How many are distinct a device knows
-    only by synchronising: there ``where`` is all positions, and ``touched`` (size, 1) tells the given ones.
+    only by synchronising: there ``where`` is all positions, and ``touched`` (size, 1, …) tells the given ones.
     """
     xp = namespace(rows)
     if xp is np:
@@ -290,11 +290,10 @@ def sum_rows(rows: Array, positions: Array, size: int) -> tuple[Any, Array, Arra
         ordered = positions[order]
         starts = np.flatnonzero(np.diff(ordered, prepend=-1))
         return ordered[starts], np.add.reduceat(rows[order], starts, axis=0), None
-    sums = xp.zeros((size, rows.shape[1]), dtype=rows.dtype)
+    sums, counts = xp.zeros((size, *rows.shape[1:]), dtype=rows.dtype), xp.zeros(size, dtype=np.int32)
     xp.add.at(sums, positions, rows)
-    counts = xp.zeros(size, dtype=np.int32)
     xp.add.at(counts, positions, 1)
-    return slice(None), sums, (counts > 0).reshape(size, 1)
+    return slice(None), sums, (counts > 0).reshape(size, *[1] * (rows.ndim - 1))
 
 
 def checks_values(array: Array) -> bool:
