@@ -39,12 +39,16 @@ def drawn(letter: str, font: ImageFont.FreeTypeFont) -> np.ndarray | None:
 
 
 fonts = [ImageFont.truetype(str(source() / f"DejaVu{style}.ttf"), SIZE * SCALE) for style in STYLES]
-kept: dict[bytes, tuple[str, np.ndarray]] = {}
+kept: list[tuple[str, np.ndarray]] = []
+pictures: set[tuple[int, bytes]] = set()
 for letter in letters():
     images = [drawn(letter, font) for font in fonts]
-    if all(image is not None for image in images):
-        stack = np.stack(images)
-        kept.setdefault(stack[0].tobytes(), (letter, stack))  # Latin A, Greek Α and Cyrillic А are one picture
-codes = np.array([ord(letter) for letter, _ in kept.values()], np.uint16)
+    if any(image is None for image in images):
+        continue
+    new = {(style, image.tobytes()) for style, image in enumerate(images)}
+    if not new & pictures:  # Latin A, Greek Α and Cyrillic А are one picture
+        kept.append((letter, np.stack(images)))
+        pictures |= new
+codes = np.array([ord(letter) for letter, _ in kept], np.uint16)
 print(len(codes), "of", len(letters()), "".join(map(chr, codes)))
-write("glyphs", codes=codes, images=pack_nibbles(np.stack([stack for _, stack in kept.values()])))
+write("glyphs", codes=codes, images=pack_nibbles(np.stack([stack for _, stack in kept])))

@@ -25,13 +25,13 @@ class Glyphs(NamedTuple):
 
 
 def glyphs() -> Glyphs:
-    """419 letters of Latin, Greek, Cyrillic and the phonetic alphabet; the first 52 are A … Z and a … z.
+    """413 letters of Latin, Greek, Cyrillic and the phonetic alphabet; the first 52 are A … Z and a … z.
 
     DejaVu Sans and Serif (free fonts), drawn 16 times too large and averaged; on one baseline, ink in the middle.
     Letters of two alphabets that look the same are here once.
 
     >>> glyphs().letters[:3], glyphs().images.shape
-    ('ABC', (419, 2, 2, 2, 1, 16, 16))
+    ('ABC', (413, 2, 2, 2, 1, 16, 16))
     """
     arrays = read("glyphs")
     images = unpack_nibbles(arrays["images"]).astype(default_dtype()) / 15
