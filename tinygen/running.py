@@ -1,0 +1,173 @@
+"""Floor 8. What every example script shares: its command line, its folder, its verdict.
+
+A script declares an :class:`~tinygen.systems.Example`, defines ``train(run)``, which trains with one seed and returns
+what it measured, and ends in ``main(EXAMPLE, train, __doc__)``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+import sys
+import time
+import webbrowser
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tinygen import backend, training
+from tinygen.random import Generator
+from tinygen.systems import Example, Gate
+
+__all__ = ["Example", "Gate", "Run", "main"]
+
+T = TypeVar("T")
+RESULTS = Path("docs/results")
+"""Where ``--store`` puts the figures that ``tinygen models`` shows."""
+
+
+class Run:
+    """One training with one seed: what ``train(run)`` is given.
+
+    ``rng`` is the stream of the seed, to be spawned from; ``out`` is the folder for what it writes; ``device`` is
+    already the default device.
+    """
+
+    def __init__(self, seed: int, out: Path, *, quick: bool, resume: bool) -> None:
+        self.seed, self.out, self.quick, self.resume = seed, out, quick, resume
+        self.rng = Generator(seed)
+        self.device = backend.default_device()
+        self.pictures: list[Path] = []
+
+    def choose(self, *, quick: T, full: T) -> T:
+        """One value for ``--quick``, another without it."""
+        return quick if self.quick else full
+
+    def train(
+        self, state: Any, step: training.Step, steps: int, *, name: str = "training", **options: Any
+    ) -> training.History:
+        """:func:`tinygen.training.run` with its checkpoint and curves in the folder ``name`` of this run."""
+        settings = {"name": name, "seed": self.seed, "quick": self.quick}
+        return training.run(state, step, steps, out=self.out / name, resume=self.resume, settings=settings, **options)
+
+    def picture(self, name: str) -> Path:
+        """Where to save a picture; it is shown at the end by ``--show``."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.pictures.append(self.out / name)
+        return self.pictures[-1]
+
+
+def main(
+    example: Example,
+    train: Callable[[Run], Mapping[str, float]],
+    about: str | None,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Train with each seed, print what was measured and the verdict on each gate, and leave with the exit status.
+
+    The status is 0 if all gates pass, 1 if one fails, 2 for wrong arguments, 130 after Ctrl-C.
+    """
+    options = _parser(example, about).parse_args(arguments)
+    try:
+        with backend.device(options.device):
+            passed = _train_all(example, train, options)
+    except KeyboardInterrupt as stop:
+        print(f"\n{stop or 'stopped'} (with --resume)", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0 if passed else 1)
+
+
+def _parser(example: Example, about: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", type=_device, default=backend.default_device(), help="cpu, cuda or cuda:N")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--seeds", type=_count, default=1, metavar="N", help="train with N seeds, one after the other")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="a short training, with gates of its own")
+    size.add_argument("--full", action="store_true", help="the whole training (this is the default)")
+    parser.add_argument("--out", type=Path, default=Path("out") / example.name, help="folder for all that is written")
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoints in --out")
+    parser.add_argument("--show", action="store_true", help="open the pictures at the end")
+    parser.add_argument("--store", action="store_true", help=f"keep the figures in {RESULTS}, for 'tinygen models'")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"needs a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def _device(text: str) -> str:
+    try:
+        backend.library_for(text)
+    except (ValueError, RuntimeError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def _train_all(example: Example, train: Callable[[Run], Mapping[str, float]], options: argparse.Namespace) -> bool:
+    started, runs, results = time.monotonic(), [], []
+    for seed in range(options.seed, options.seed + options.seeds):
+        out = options.out if options.seeds == 1 else options.out / f"seed{seed}"
+        run = Run(seed, out, quick=options.quick, resume=options.resume)
+        metrics = {name: float(value) for name, value in train(run).items()}
+        missing = [gate.name for gate in example.gates if gate.name not in metrics]
+        if missing:
+            raise ValueError(f"{example.name}: train measured {list(metrics)}, not the gates {missing}")
+        print(f"seed {seed}: " + ", ".join(f"{name} {value:.6g}" for name, value in metrics.items()))
+        runs.append(run)
+        results.append({"seed": seed, "metrics": metrics})
+    passed = _print_gates(example.gates, results, options.quick)
+    report = {
+        "example": example.name,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "quick": options.quick,
+        "passed": passed,
+        "seconds": round(time.monotonic() - started, 1),
+        "versions": _versions(),
+        "runs": results,
+    }
+    training.write_json(options.out / "metrics.json", report)
+    if options.store:
+        training.write_json(RESULTS / f"{example.name}.json", report)
+    pictures = [picture for run in runs for picture in run.pictures]
+    for picture in pictures:
+        print(f"picture: {picture}")
+        if options.show:
+            webbrowser.open(picture.resolve().as_uri())
+    return passed
+
+
+def _print_gates(gates: Sequence[Gate], results: Sequence[dict[str, Any]], quick: bool) -> bool:
+    """A table of the gates; whether all of them pass."""
+    rows, passed = [("gate", "unit", "value", "threshold", "verdict")], True
+    for gate in gates:
+        values = [result["metrics"][gate.name] for result in results]
+        shown, verdict, enough = gate.verdict(values, quick=quick)
+        rows.append((gate.name, gate.unit, shown, gate.threshold(quick=quick), verdict))
+        passed = passed and enough
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return passed
+
+
+def _versions() -> dict[str, str]:
+    """What the figures were made with, for whoever finds others."""
+    try:
+        version = importlib.metadata.version("tinygen")
+    except importlib.metadata.PackageNotFoundError:  # a checkout that is on the path, but not installed
+        version = "checkout"
+    xp = backend.library_for(backend.default_device())[0].xp
+    return {
+        "tinygen": version,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "arrays": f"{xp.__name__} {getattr(xp, '__version__', '')}".strip(),
+        "device": backend.default_device(),
+        "machine": platform.machine(),
+    }
