@@ -1,0 +1,193 @@
+"""Floor 7. What every picture needs: a figure without a screen, colours, checked values, and files written whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from tinygen.backend import to_host
+from tinygen.tensor import Tensor
+
+if TYPE_CHECKING:  # matplotlib is imported by the functions that need it: importing tinygen.plots stays quick
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+Values: TypeAlias = Any
+"""A tensor or an array on any device, or nested lists of numbers."""
+
+Names: TypeAlias = tuple[str, str]
+"""What the horizontal and the vertical axis show, with units."""
+
+PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#661100", "#332288", "#F0E442"]
+"""Ten colours that colour-blind readers can tell apart, the strongest on white first.
+
+The eight of Okabe and Ito (2008), with Paul Tol's brown and indigo for classes 8 and 9.
+"""
+
+AMOUNT, SIGNED = "viridis", "RdBu_r"
+"""The colour maps of amounts, and of values on both sides of zero."""
+
+REFERENCE = "#555555"
+"""The grey of what is known beforehand: floors, thresholds, chance."""
+
+WIDTH = 8.0
+"""Inches.  Text of 10 points is easy to read where a picture of this width is shown 800 pixels wide."""
+
+
+def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None) -> tuple[Figure, np.ndarray]:
+    """A figure without a screen, and its axes (rows, columns).
+
+    ``size`` is the width and the height in inches; without it the picture is ``WIDTH`` wide, its panels 4 : 3.
+
+    >>> made, axes = figure(1, 3)
+    >>> axes.shape
+    (1, 3)
+    """
+    from matplotlib.figure import Figure
+
+    if size is None:
+        size = WIDTH, WIDTH * 0.75 * rows / columns
+    made = Figure(figsize=size, layout="constrained")  # no pyplot: nothing global, nothing to close
+    axes: np.ndarray = made.subplots(rows, columns, squeeze=False)
+    for one in axes.flat:
+        one.spines[["top", "right"]].set_visible(False)
+    return made, axes
+
+
+def save(made: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> Path:
+    """Write a figure to a file; the suffix (``.png``, ``.svg``, ``.pdf``) says how.
+
+    The same figure gives the same bytes of PNG.  The file is written under another name and then renamed: an
+    interruption leaves the old file as it was.
+    """
+    path = Path(path)
+    content = BytesIO()
+    metadata: dict[str, Any] = {"Software": None} if path.suffix == ".png" else {}
+    made.savefig(content, format=path.suffix[1:], dpi=dpi, metadata=metadata)
+    return _replace(path, content.getvalue())
+
+
+@contextmanager
+def animation(
+    made: Figure, path: str | os.PathLike[str], *, fps: float = 10.0, pause: float = 1.0, dpi: int = 100
+) -> Iterator[Callable[[], None]]:
+    """A looping GIF: the block draws on the figure and calls what it is given once a frame.
+
+    The last frame stays for ``pause`` seconds.  All frames share one palette and the first one's layout, so that
+    only what moves changes.  The file is written when the block ends; if it raises, the old file stays.
+
+    >>> made, ((axes,),) = figure()
+    >>> with animation(made, "out/walk.gif") as frame:  # doctest: +SKIP
+    ...     for position in range(10):
+    ...         axes.clear()
+    ...         scatter(axes, [[position, 0.0]])
+    ...         axes.set_xlim(0, 10)
+    ...         frame()
+    """
+    path = Path(path)
+    if path.suffix != ".gif":
+        raise ValueError(f"animation: writes a GIF, got the path {str(path)!r}; end it in .gif")
+    if fps <= 0 or pause < 0:
+        raise ValueError(f"animation: fps must be positive and pause not negative, got fps={fps}, pause={pause}")
+    drawn: list[bytes] = []  # as PNG: some hundred frames of pixels would fill the memory
+
+    def frame() -> None:
+        content = BytesIO()
+        made.savefig(content, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})
+        made.set_layout_engine("none")
+        drawn.append(content.getvalue())
+
+    yield frame
+    if not drawn:
+        raise ValueError("animation: no frame was drawn; call the function that the with statement gives")
+    content = BytesIO()
+    first, *rest = _one_palette(drawn)
+    durations = [1000 / fps] * len(rest) + [1000 * max(pause, 1 / fps)]
+    first.save(content, "GIF", save_all=True, append_images=rest, duration=durations, loop=0)
+    _replace(path, content.getvalue())
+
+
+def _one_palette(frames: Sequence[bytes], colours: int = 128, looked_at: int = 12) -> list[Image]:
+    """PNG images with their colours replaced by the nearest of one palette, found on a few of the images."""
+    from PIL import Image
+
+    def pixels(content: bytes) -> Image.Image:
+        return Image.open(BytesIO(content)).convert("RGB")
+
+    chosen = np.linspace(0, len(frames) - 1, min(looked_at, len(frames))).round().astype(int)
+    together = Image.fromarray(np.concatenate([np.asarray(pixels(frames[i])) for i in chosen]))
+    palette = together.quantize(colours, dither=Image.Dither.NONE)
+    return [pixels(content).quantize(palette=palette, dither=Image.Dither.NONE) for content in frames]
+
+
+def _replace(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+# --- shared by the drawing functions -----------------------------------------------------------------------------
+
+
+def values(data: Values, what: str, *shapes: tuple[int | str, ...]) -> np.ndarray:
+    """``data`` as a host array of one of the shapes; a name in a shape stands for any positive size.
+
+    NaN and infinity are refused, because a picture would leave them out without a word.
+    """
+    if isinstance(data, Tensor):
+        array = data.numpy()
+    else:
+        array = np.asarray(data) if isinstance(data, (list, tuple)) else to_host(data)
+    if not any(_fits(array.shape, shape) for shape in shapes):
+        expected = " or ".join(f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})" for shape in shapes)
+        raise ValueError(f"{what} must have shape {expected}, got {array.shape}")
+    if array.dtype.kind not in "bifu":
+        raise TypeError(f"{what} must be real numbers, got {array.dtype}")
+    wrong = array.size - np.count_nonzero(np.isfinite(array))
+    if wrong:
+        raise ValueError(f"{what} holds {wrong} values (of {array.size}) that are NaN or infinite")
+    return array
+
+
+def _fits(actual: tuple[int, ...], shape: tuple[int | str, ...]) -> bool:
+    return len(actual) == len(shape) and all(
+        found == size if isinstance(size, int) else found > 0 for found, size in zip(actual, shape, strict=True)
+    )
+
+
+def describe(axes: Axes, title: str, names: Names = ("", "")) -> None:
+    """Set what is given and leave what an earlier call on the same axes has set."""
+    if title:
+        axes.set_title(title)
+    if names[0]:
+        axes.set_xlabel(names[0])
+    if names[1]:
+        axes.set_ylabel(names[1])
+
+
+def next_colour(axes: Axes) -> str:
+    """The palette's colour for one more line on these axes."""
+    return PALETTE[len(axes.lines) % len(PALETTE)]
+
+
+def colour_bar(axes: Axes, drawn: Any, label: str) -> None:
+    """What the colours of ``drawn`` stand for, beside the axes; nothing for an empty label."""
+    made = axes.get_figure()
+    if label and made is not None:
+        made.colorbar(drawn, cax=axes.inset_axes((1.03, 0.0, 0.05, 1.0)), label=label)  # as high as the axes
