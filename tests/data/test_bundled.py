@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygen as tg
@@ -37,6 +37,7 @@ def test_every_file_has_a_checksum_and_all_are_small() -> None:
     name=st.sampled_from(sorted(bundled.SHA256)), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7),
     cut=st.booleans(),
 )  # fmt: skip
+@settings(max_examples=200)
 def test_a_damaged_file_is_refused(
     tmp_path_factory: pytest.TempPathFactory, name: str, place: float, bit: int, cut: bool
 ) -> None:
