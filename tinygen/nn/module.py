@@ -76,7 +76,7 @@ class Module:
             if lost:
                 raise TypeError(
                     f"{type(self).__name__}.{name}: a {lost[0]} inside a {type(value).__name__} would be neither "
-                    f"trained nor saved; use ModuleList for modules, and setattr with a name of its own for each parameter"
+                    f"trained nor saved; use ModuleList for modules, and an attribute of its own for each parameter"
                 )
         object.__setattr__(self, name, value)
 

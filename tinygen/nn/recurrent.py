@@ -16,7 +16,7 @@ from tinygen.backend import checks_values, upload_like
 from tinygen.nn import init
 from tinygen.nn.dropout import drop, own_stream
 from tinygen.nn.module import Module, Parameter
-from tinygen.tensor import Tensor, raw
+from tinygen.tensor import Tensor
 
 State = tuple[Tensor, ...]  # of one layer, each (N, hidden): (h,) or (h, c)
 
@@ -72,6 +72,8 @@ class _Recurrent(Module):
             raise ValueError(f"{type(self).__name__}: input_size is {self.input_size}, got x of shape {tuple(x.shape)}")
         states = self._initial(initial, x.shape[1])
         running = _running(lengths, x, self.parameter("weight_hh", 0))
+        if running is not None:
+            x = ops.where(running, x, 0.0)  # padding may hold anything, and 0 · NaN would enter the gradients
         last: list[State] = []
         for layer in range(self.num_layers):
             if layer and self.stream is not None and self.training:
@@ -206,10 +208,14 @@ def _running(lengths: Any, x: Any, like: Tensor) -> Tensor | None:
     if lengths is None:
         return None
     steps, batch = x.shape[:2]
-    ends = raw(lengths) if hasattr(lengths, "dtype") else upload_like(np.asarray(lengths), like._data)
+    ends = lengths._data if isinstance(lengths, Tensor) else lengths
+    if isinstance(ends, (np.ndarray, list, tuple)):
+        ends = np.asarray(ends)
     if ends.dtype.kind not in "iu" or tuple(ends.shape) != (batch,):
         raise ValueError(f"lengths: needs {batch} whole numbers, one a sequence, got {ends.dtype} {tuple(ends.shape)}")
     if checks_values(ends) and (ends.min() < 0 or ends.max() > steps):
         raise ValueError(f"lengths: must lie between 0 and the {steps} steps of x, got {ends.min()} to {ends.max()}")
+    if isinstance(ends, np.ndarray):
+        ends = upload_like(ends, like._data)
     times = ops.arange(steps, device=like.device)
     return ops.reshape(times, (steps, 1, 1)) < ops.reshape(Tensor(ends), (1, batch, 1))

@@ -57,7 +57,8 @@ def spectral_norm(
     setattr(module, f"{name}_u", Buffer(u))
     setattr(module, f"{name}_v", Buffer(v))
     setattr(module, f"{name}_norm", _Settings(axis, n_power_iterations, eps))
-    module.__class__ = _normalised_class(type(module), name)
+    kind: Any = type(module)
+    module.__class__ = _normalised_class(kind, name)
     return module
 
 
