@@ -3,12 +3,18 @@
 from tinygen.data.batches import Batches
 from tinygen.data.densities import density
 from tinygen.data.energies import Energy, energy
+from tinygen.data.faces import Faces, draw_face_pairs, draw_faces
+from tinygen.data.glyphs import Glyphs
+from tinygen.data.grammar import PlantedGrammar
 from tinygen.data.images import Images
 from tinygen.data.loading import load
 from tinygen.data.pushforward import Density
 from tinygen.data.series import Autoregression, CausalField, Series, SineProcess, ar1, resonator
+from tinygen.data.sounds import Sounds, mu_law_decode, mu_law_encode
+from tinygen.data.text import Analogies, Corpus, Vocabulary, WordPairs, Words, tokenize
 
 __all__ = [
-    "Autoregression", "Batches", "CausalField", "Density", "Energy", "Images", "Series", "SineProcess", "ar1",
-    "density", "energy", "load", "resonator",
+    "Analogies", "Autoregression", "Batches", "CausalField", "Corpus", "Density", "Energy", "Faces", "Glyphs", "Images",
+    "PlantedGrammar", "Series", "SineProcess", "Sounds", "Vocabulary", "WordPairs", "Words", "ar1", "density",
+    "draw_face_pairs", "draw_faces", "energy", "load", "mu_law_decode", "mu_law_encode", "resonator", "tokenize",
 ]  # fmt: skip

@@ -32,7 +32,7 @@ def _wave(z1: Any) -> Any:
 
 def _u1(z1: Any, z2: Any) -> Any:
     """A ring of radius 2 with two heavy sides."""
-    norm = ops.sqrt(ops.square(z1) + ops.square(z2))
+    norm = ops.linalg.norm(ops.stack([z1, z2], axis=-1), axis=-1)  # its gradient is 0 at the origin, not NaN
     sides = ops.logaddexp(_gaussian_exponent(z1 - 2.0, 0.6), _gaussian_exponent(z1 + 2.0, 0.6))
     return -_gaussian_exponent(norm - 2.0, 0.4) - sides
 

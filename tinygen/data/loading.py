@@ -36,7 +36,8 @@ def load(name: str, **options: Any) -> Any:
     """The data set called ``name``; what it returns and its ``options`` are told by its loader's own docstring.
 
     Ships with tinygen: ``digits8``, ``mnist16``, ``faces``, ``glyphs``, ``wordnet``, ``spoken_digits``.  Found on this
-    machine, or downloaded with ``download=True``: ``mnist``, ``fashion``, ``text8``, ``shakespeare``.  No other set touches the network, nor do these without it.
+    machine, or downloaded with ``download=True``: ``mnist``, ``fashion``, ``text8``, ``shakespeare``.  No other set
+    touches the network, nor do these without it.
 
     >>> import tinygen as tg
     >>> tg.data.load("digits8").images.shape

@@ -110,6 +110,4 @@ def require(density: Density, **holds: bool) -> None:
     """ValueError naming the first parameter that does not hold what it must."""
     for name, good in holds.items():
         if not good:
-            raise ValueError(
-                f"density: {name} cannot be {getattr(density, name)!r} in {density!r}; it must be positive"
-            )
+            raise ValueError(f"density: {name} must be positive, got {getattr(density, name)!r} in {density!r}")

@@ -149,7 +149,8 @@ class Autoregression(Series):
         """
         factor = np.linalg.cholesky(self._stationary)
         sds = np.diag(factor)
-        return np.eye(self.order) - sds[:, None] * np.linalg.inv(factor), sds
+        weights = np.eye(self.order) - sds[:, None] * np.linalg.inv(factor)
+        return np.tril(weights, -1), sds  # exactly 0 where rounding would let a value see itself
 
     def _block(self, length: int) -> tuple[np.ndarray, np.ndarray]:
         """x = past @ (the ``order`` values before, oldest first) + response @ ε for the next ``length`` values."""
