@@ -289,11 +289,24 @@ def sum_rows(rows: Array, positions: Array, size: int) -> tuple[Any, Array, Arra
         order = positions.argsort(kind="stable")
         ordered = positions[order]
         starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-        return ordered[starts], np.add.reduceat(rows[order], starts, axis=0), None
+        return ordered[starts], _sum_runs(rows.take(order, axis=0), starts), None
     sums, counts = xp.zeros((size, *rows.shape[1:]), dtype=rows.dtype), xp.zeros(size, dtype=np.int32)
     xp.add.at(sums, positions, rows)
     xp.add.at(counts, positions, 1)
     return slice(None), sums, (counts > 0).reshape(size, *[1] * (rows.ndim - 1))
+
+
+def _sum_runs(rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The sum of each run of rows, which ends where the next one starts (``add.reduceat`` takes four times as long)."""
+    few = 8
+    lengths = np.diff(starts, append=len(rows))
+    sums = rows.take(starts, axis=0)
+    for k in range(1, few):  # most runs are short: add the second rows of all of them, then the third ones, …
+        some = np.flatnonzero((lengths > k) & (lengths <= few))
+        sums[some] += rows.take(starts[some] + k, axis=0)
+    for run in np.flatnonzero(lengths > few):
+        np.add.reduce(rows[starts[run] : starts[run] + lengths[run]], axis=0, out=sums[run, ...])
+    return sums
 
 
 def checks_values(array: Array) -> bool:

@@ -200,8 +200,8 @@ def test_saving() -> None:
         optim.Adam([first]).load_state_dict(state)
 
 
-@settings(max_examples=30)
-@given(st.lists(st.integers(0, 8), max_size=12))
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 8), max_size=60))
 def test_sum_rows(device: str, positions: list[int]) -> None:
     """The sums of equal rows, wherever they stand."""
     rows = np.random.default_rng(0).normal(size=(len(positions), 3))

@@ -36,9 +36,9 @@ class Optimizer:
     parameters to views of it.  Only the optimiser's own moments are updated in place.
 
     A parameter without a gradient is left alone: no decay, no update of its moments.  So is, of the tables given as
-    ``lazy``, each row that a step does not look up (by ``tg.embedding``): a step then costs what the batch needs,
-    not what the vocabulary needs.  For SGD without momentum and Adagrad, both without decay, that changes nothing;
-    for the others it changes how moments decay (PyTorch: ``SparseAdam``).
+    ``lazy``, each row that a step does not look up by ``tg.embedding``: the step computes what the batch needs, not
+    what the vocabulary needs, and copies the table to put the new rows in.  For SGD without momentum and Adagrad, both
+    without decay, that changes no result; for the others, moments then decay with each use and not with each step.
 
     ``lr`` is a number or a schedule, and may be set anew at any time.  A NaN in a gradient enters its parameter and
     moments, as in PyTorch: to look for it would be to wait for the device.  ``tg.detect_anomaly()`` finds its origin.
@@ -198,7 +198,7 @@ class Optimizer:
         where, gradient, touched = rows
         xp, counter = namespace(table._data), len(self._flat.tensors) + number - 1
         before = table._data[where]
-        owned = [moment[where].copy() for moment in self._moments[number]]
+        owned = [moment[where] if touched is None else moment.copy() for moment in self._moments[number]]
         updated = xp.empty_like(before)
         self._updates[counter] += 1
         self._update(updated, before, gradient, owned, self._updates[counter], rate)
