@@ -86,12 +86,14 @@ def test_decoded_lattice_stands_at_its_points(device: str, count: int) -> None:
     plots.image_grid(axes, tg.tensor(given_images), count, extent=extent)
     (shown,) = axes.images
     assert tuple(shown.get_extent()) == extent
-    found = sheet(axes)
+    found = sheet(axes).copy()
     for (x, y), image in zip(points, given_images, strict=True):
-        column = (x - extent[0]) / (extent[1] - extent[0]) * count * width
-        row = (extent[3] - y) / (extent[3] - extent[2]) * count * height
+        column = (x - extent[0]) / (extent[1] - extent[0]) * found.shape[1]
+        row = (extent[3] - y) / (extent[3] - extent[2]) * found.shape[0]
         top, left = round(row - height / 2), round(column - width / 2)
         np.testing.assert_array_equal(found[top : top + height, left : left + width], image)
+        found[top : top + height, left : left + width] = 0.0
+    assert not found.any()  # nothing but paper between them
 
 
 @few

@@ -12,7 +12,7 @@ cannot be drawn, NaN among them, are refused.  matplotlib is imported at the fir
 >>> plots.save(made, "out/picture.png")  # doctest: +SKIP
 """
 
-from tinygen.plots.canvas import PALETTE, animation, figure, save
+from tinygen.plots.canvas import PALETTE, WIDTH, animation, figure, save
 from tinygen.plots.curves import curves, histogram, roc_curve
 from tinygen.plots.images import image_grid, image_strip
 from tinygen.plots.planes import (
@@ -28,7 +28,7 @@ from tinygen.plots.planes import (
 )
 
 __all__ = [
-    "PALETTE", "animation", "contours", "curves", "figure", "heat_map", "histogram", "hyperplanes", "image_grid",
-    "image_strip", "labelled_scatter", "lattice", "roc_curve", "save", "scatter", "trajectory", "vector_field",
-    "warped_grid",
+    "PALETTE", "WIDTH", "animation", "contours", "curves", "figure", "heat_map", "histogram", "hyperplanes",
+    "image_grid", "image_strip", "labelled_scatter", "lattice", "roc_curve", "save", "scatter", "trajectory",
+    "vector_field", "warped_grid",
 ]  # fmt: skip

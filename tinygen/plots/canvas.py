@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from tinygen.backend import to_host
+from tinygen.checkpoint import replace_file
 from tinygen.tensor import Tensor
 
 if TYPE_CHECKING:  # matplotlib is imported by the functions that need it: importing tinygen.plots stays quick
@@ -46,7 +47,8 @@ def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = N
 
     ``size`` is the width and the height in inches; without it the picture is ``WIDTH`` wide, its panels 4 : 3.
 
-    >>> made, axes = figure(1, 3)
+    >>> from tinygen import plots
+    >>> made, axes = plots.figure(1, 3)
     >>> axes.shape
     (1, 3)
     """
@@ -71,7 +73,8 @@ def save(made: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> Path:
     content = BytesIO()
     metadata: dict[str, Any] = {"Software": None} if path.suffix == ".png" else {}
     made.savefig(content, format=path.suffix[1:], dpi=dpi, metadata=metadata)
-    return _replace(path, content.getvalue())
+    replace_file(path, content.getvalue())
+    return path
 
 
 @contextmanager
@@ -83,11 +86,12 @@ def animation(
     The last frame stays for ``pause`` seconds.  All frames share one palette and the first one's layout, so that
     only what moves changes.  The file is written when the block ends; if it raises, the old file stays.
 
-    >>> made, ((axes,),) = figure()
-    >>> with animation(made, "out/walk.gif") as frame:  # doctest: +SKIP
+    >>> from tinygen import plots
+    >>> made, ((axes,),) = plots.figure()
+    >>> with plots.animation(made, "out/walk.gif") as frame:  # doctest: +SKIP
     ...     for position in range(10):
     ...         axes.clear()
-    ...         scatter(axes, [[position, 0.0]])
+    ...         plots.scatter(axes, [[position, 0.0]])
     ...         axes.set_xlim(0, 10)
     ...         frame()
     """
@@ -111,7 +115,7 @@ def animation(
     first, *rest = _one_palette(drawn)
     durations = [1000 / fps] * len(rest) + [1000 * max(pause, 1 / fps)]
     first.save(content, "GIF", save_all=True, append_images=rest, duration=durations, loop=0)
-    _replace(path, content.getvalue())
+    replace_file(path, content.getvalue())
 
 
 def _one_palette(frames: Sequence[bytes], colours: int = 128, looked_at: int = 12) -> list[Image]:
@@ -125,21 +129,6 @@ def _one_palette(frames: Sequence[bytes], colours: int = 128, looked_at: int = 1
     together = Image.fromarray(np.concatenate([np.asarray(pixels(frames[i])) for i in chosen]))
     palette = together.quantize(colours, dither=Image.Dither.NONE)
     return [pixels(content).quantize(palette=palette, dither=Image.Dither.NONE) for content in frames]
-
-
-def _replace(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return path
 
 
 # --- shared by the drawing functions -----------------------------------------------------------------------------

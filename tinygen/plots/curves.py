@@ -28,8 +28,9 @@ def curves(
     Each of ``series`` is (N,), or (seeds, N): then the line is the median of the seeds, inside the band of all of
     them.  ``floor`` is the known best value, a dashed line.  A second call on the same axes adds lines.
 
-    >>> made, ((axes,),) = figure()
-    >>> curves(axes, [0, 100, 200], {"NLL": [3.0, 1.5, 1.2]}, floor=1.0, names=("step", "nats per example"))
+    >>> from tinygen import plots
+    >>> made, ((axes,),) = plots.figure()
+    >>> plots.curves(axes, [0, 100, 200], {"NLL": [3.0, 1.5, 1.2]}, floor=1.0, names=("step", "nats per example"))
     """
     steps = values(x, "curves: x", ("N",))
     for name, given in series.items():

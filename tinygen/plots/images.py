@@ -36,8 +36,8 @@ def image_grid(
     ``images``: (N, H, W) or (N, 1, H, W) grey, drawn as ink on paper (the lower limit white, the upper one black), or
     (N, 3, H, W) red, green and blue.  Values outside ``limits`` are refused, or drawn as the nearest limit if ``clip``.
 
-    With ``extent`` (left, right, bottom, top) the images have no gaps and stand where ``lattice(extent, …)`` has its
-    points: draw the decoded points of a lattice to see a latent plane.
+    With ``extent`` (left, right, bottom, top) the middle of each image stands where ``lattice(extent, …)`` has its
+    point: draw the decoded points of a lattice to see a latent plane.
     """
     cells = _cells(images, "image_grid: images", ("N",), limits, clip)
     if columns is None:
@@ -46,7 +46,11 @@ def image_grid(
         raise ValueError(f"image_grid: columns must be at least 1, got {columns}")
     empty = np.full((-len(cells) % columns, *cells.shape[1:]), _PAPER[cells.shape[-1]], cells.dtype)
     cells = np.concatenate([cells, empty]).reshape(-1, columns, *cells.shape[1:])
-    _show(axes, cells, 0 if extent else _gap(cells), extent)
+    if extent is None:
+        _show(axes, cells, _gap(cells), None)
+    else:  # one pixel of paper around each image instead of gaps: so every image has its point in its middle
+        margin = [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)]
+        _show(axes, np.pad(cells, margin, constant_values=_PAPER[cells.shape[-1]]), 0, extent)
     if extent is None:
         axes.set(xticks=[], yticks=[])
     describe(axes, title, names)
@@ -69,7 +73,7 @@ def image_strip(
     colours and limits as in ``image_grid``.
 
     >>> from tinygen import plots
-    >>> made, ((axes,),) = plots.figure()
+    >>> made, ((axes,),) = plots.figure(size=(8.0, 3.0))
     >>> plots.image_strip(axes, np.zeros((1, 3, 8, 8)), columns=["original", "noisy", "restored"])
     """
     cells = _cells(images, "image_strip: images", ("R", "C"), limits, clip)

@@ -162,8 +162,8 @@ def labelled_scatter(
             s=34 if are_marks else 22,
             marker=_glyph(class_names[label]) if are_marks else _MARKS[label % len(_MARKS)],
             color=PALETTE[label % len(PALETTE)],
-            edgecolors=None if are_marks else "white",
-            linewidths=0.0 if are_marks else 0.3,
+            edgecolors="#333333" if are_marks else "white",
+            linewidths=0.3,
             label=class_names[label],
         )  # fmt: skip
     if not are_marks:
@@ -237,9 +237,10 @@ def warped_grid(axes: Axes, nodes: Values, *, every: int = 1, title: str = "", n
     Of the lines along rows and along columns one in ``every`` is drawn, through all of its nodes: a fine lattice
     with ``every=5`` gives smooth curves.
 
-    >>> made, ((axes,),) = figure()
-    >>> plane = lattice((-2.0, 2.0, -2.0, 2.0), 41).reshape(41, 41, 2)
-    >>> warped_grid(axes, np.tanh(plane), every=5)
+    >>> from tinygen import plots
+    >>> made, ((axes,),) = plots.figure()
+    >>> plane = plots.lattice((-2.0, 2.0, -2.0, 2.0), 41).reshape(41, 41, 2)
+    >>> plots.warped_grid(axes, np.tanh(plane), every=5)
     """
     from matplotlib.collections import LineCollection
 
