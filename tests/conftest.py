@@ -55,6 +55,13 @@ def device(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
+@pytest.fixture(autouse=True)
+def _on_its_device(request: pytest.FixtureRequest) -> None:
+    """Set ``device`` up also for a test that runs on each device but does not name it as an argument."""
+    if "device" in getattr(getattr(request.node, "callspec", None), "params", {}):
+        request.getfixturevalue("device")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _only_new_objects() -> Iterator[None]:
     """Keep the collector from looking at the libraries' own objects again and again."""
