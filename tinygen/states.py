@@ -195,7 +195,7 @@ def _restored_object(have: Any, kind: str, saved: dict[str, Any], path: str) -> 
 
 def _restore_module(module: Module, saved: Mapping[str, Any], path: str) -> None:
     own = module.state_dict()
-    for name in own.keys() & saved["state_dict"].keys():  # load_state_dict would convert
+    for name in [name for name in own if name in saved["state_dict"]]:  # load_state_dict would convert
         _same_kind(f"{path}.{name}", own[name], saved["state_dict"][name])
     module.load_state_dict(saved["state_dict"])
     module.load_extra_state(saved["extra_state"])
