@@ -35,3 +35,14 @@ def central_difference(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray, ste
         down[index] -= h
         columns.append((np.asarray(f(up)) - np.asarray(f(down))) / (up[index] - down[index]))
     return np.stack(columns, axis=-1).reshape(*np.shape(columns[0]), *x.shape) if columns else np.zeros(x.shape)
+
+
+def golden_section(f: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Where f, unimodal between low and high, is largest: elementwise, by 80 cuts in the golden ratio."""
+    ratio = (np.sqrt(5.0) - 1.0) / 2.0
+    low, high = np.broadcast_arrays(np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64))
+    for _ in range(80):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        rising = f(left) < f(right)
+        low, high = np.where(rising, left, low), np.where(rising, high, right)
+    return np.asarray((low + high) / 2.0)

@@ -58,6 +58,13 @@ def tables(draw: st.DrawFn, size: Size = sizes(2, 20), zeros: bool = False) -> A
 
 
 @st.composite
+def laws(draw: st.DrawFn, count: int = 2, size: Size = sizes(2, 8), zeros: bool = False) -> tuple[Array, ...]:
+    """Several probability tables over one set of outcomes."""
+    n = _drawn(draw, size)
+    return tuple(draw(tables(n, zeros)) for _ in range(count))
+
+
+@st.composite
 def orthogonal(draw: st.DrawFn, size: Size = sizes()) -> Array:
     """Orthogonal matrices (n, n): products of reflections, of which the simplest is I."""
     n = _drawn(draw, size)
