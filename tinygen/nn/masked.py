@@ -83,7 +83,7 @@ class MaskedConv2d(Conv2d):
         )
         self.mask_type = mask_type
         mask = np.ones(self.weight.shape)
-        mask[:, :, height // 2, width // 2 :] = 0.0
+        mask[:, :, height // 2, width // 2 + 1 :] = 0.0
         mask[:, :, height // 2 + 1 :] = 0.0
         blocks_in = np.arange(in_channels) // (in_channels // colours)
         blocks_out = np.arange(out_channels) // (out_channels // colours)

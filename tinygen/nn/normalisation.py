@@ -14,20 +14,21 @@ from tinygen.nn.module import Buffer, Parameter
 from tinygen.tensor import Tensor
 
 
-def normalise(x: Tensor, mean: Tensor, variance: Tensor, weight: Any, bias: Any, eps: float) -> Tensor:
-    """(x − mean) · weight / √(variance + eps) + bias, all broadcast against x; weight and bias may be None.
+def normalise(centred: Tensor, variance: Tensor, weight: Any, bias: Any, eps: float) -> Tensor:
+    """(x − mean) · weight / √(variance + eps) + bias, all broadcast against x − mean; weight and bias may be None.
 
-    The factor is made at the small size of the statistics: only three passes are as long as x.
+    For statistics of channels the factor is small: only the product and the sum are as long as x.
     """
     factor = 1.0 / ops.sqrt(variance + eps) if weight is None else weight / ops.sqrt(variance + eps)
-    scaled = (x - mean) * factor
+    scaled = centred * factor
     return scaled if bias is None else scaled + bias
 
 
-def moments(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Mean and variance (divided by n) over axes that are kept with size 1."""
+def moments(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, x − mean and variance (divided by n) over axes that are kept with size 1."""
     mean = ops.mean(x, axis=axes, keepdims=True)
-    return mean, ops.mean(ops.square(x - mean), axis=axes, keepdims=True)
+    centred = x - mean
+    return mean, centred, ops.mean(ops.square(centred), axis=axes, keepdims=True)
 
 
 class _BatchNorm(Parameterless):
@@ -63,12 +64,13 @@ class _BatchNorm(Parameterless):
                     f"{type(self).__name__}: the variance over a batch needs two values a channel, got x {x.shape}; "
                     f"use a larger batch, or eval()"
                 )
-            mean, variance = moments(x, axes)
+            mean, centred, variance = moments(x, axes)
             self._track(mean.detach(), variance.detach(), count)
         else:
-            mean, variance = ops.reshape(self.running_mean, channel), ops.reshape(self.running_var, channel)
+            centred = x - ops.reshape(self.running_mean, channel)
+            variance = ops.reshape(self.running_var, channel)
         weight, bias = (None if p is None else ops.reshape(p, channel) for p in (self.weight, self.bias))
-        return normalise(x, mean, variance, weight, bias, self.eps)
+        return normalise(centred, variance, weight, bias, self.eps)
 
     def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """running ← running + m · (batch − running); the batch's variance divided by n − 1 here, as PyTorch's.
@@ -122,7 +124,8 @@ class InstanceNorm2d(Parameterless):
         if x.shape[2] * x.shape[3] < 2:
             raise ValueError(f"InstanceNorm2d: the variance of an image needs two pixels, got x {x.shape}")
         weight, bias = (None if p is None else ops.reshape(p, (1, -1, 1, 1)) for p in (self.weight, self.bias))
-        return normalise(x, *moments(x, (2, 3)), weight, bias, self.eps)
+        _, centred, variance = moments(x, (2, 3))
+        return normalise(centred, variance, weight, bias, self.eps)
 
     def describe(self) -> str:
         return str(self.num_features)
@@ -148,7 +151,10 @@ class LayerNorm(Parameterless):
         if x.shape[x.ndim - last :] != self.normalized_shape or math.prod(self.normalized_shape) == 0:
             raise ValueError(f"LayerNorm({self.normalized_shape}): x must end in these axes, got {x.shape}")
         axes = tuple(range(x.ndim - last, x.ndim))
-        return normalise(x, *moments(x, axes), self.weight, self.bias, self.eps)
+        _, centred, variance = moments(x, axes)
+        y = normalise(centred, variance, None, None, self.eps)  # here the weight is not of the statistics' shape
+        y = y if self.weight is None else y * self.weight
+        return y if self.bias is None else y + self.bias
 
     def describe(self) -> str:
         return str(self.normalized_shape)
