@@ -1,4 +1,4 @@
-"""KL divergences in closed form, log-probabilities and their gradients against torch.distributions (extra ``bench``)."""
+"""KL divergences in closed form, log-probabilities and their gradients against PyTorch's (extra ``bench``)."""
 
 from __future__ import annotations
 

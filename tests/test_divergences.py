@@ -118,7 +118,6 @@ def test_known_values(device: str) -> None:
         assert abs(float(kl(p, q)) + float(kl(q, r)) - (0.1 * np.log(9) + 0.9 * np.log(9) - np.log(9) / 5 * 3)) < 1e-5
         assert abs(float(kl(p, r)) - 0.8 * np.log(9)) < 1e-6
         assert float(kl([1, 0], [0.5, 0.5], base=2)) == 1.0
-        assert kl(on(device, np.array([1, 0])), on(device, np.array([0.5, 0.5]))).dtype == np.float64 or True
         assert float(js([1, 0], [0, 1], base=2)) == 1.0
     tiny = on(device, np.array([1e-300, 1.0])), on(device, np.array([1e-10, 1.0 - 1e-10]))
     assert abs(float(kl(*tiny)) - 1e-10) < 1e-16
@@ -143,7 +142,7 @@ def test_batches(name: str, pairs: list[list[np.ndarray]], moved: bool, device: 
 @given(m=st.floats(-2.0, 2.0), s=st.floats(0.5, 2.0))
 def test_normal_densities(m: float, s: float, device: str) -> None:
     """Closed forms of two normals (DIV-6, OT-5) from a grid; smooth densities on a grid converge beyond 1e-9."""
-    x = np.linspace(-22.0, 22.0, 4001)
+    x = np.linspace(-16.0, 16.0, 4001)  # beyond it q is 0 in float64 and KL infinite
     dx = x[1] - x[0]
     p, q = (on(device, scipy.stats.norm(*a).pdf(x)) for a in ((0.0, 1.0), (m, s)))
     weights = on(device, np.full(4001, dx))
@@ -249,7 +248,7 @@ def test_gradient_of_positions(device: str) -> None:
 WRONG: dict[str, Callable[[], Any]] = {
     "kl: p must not be negative": lambda: kl([1.5, -0.5], [0.5, 0.5]),
     "js: q must sum to 1": lambda: js([0.5, 0.5], [0.5, 0.6]),
-    "kl: p must sum to 1 along axis .*, but a sum is nan": lambda: kl(np.array([0.5, 0.5]) * np.nan, [0.5, 0.5]),
+    "its values reach from nan to nan": lambda: kl(np.array([0.5, 0.5]) * np.nan, [0.5, 0.5]),
     "must have the same sizes": lambda: kl([1.0], [0.5, 0.5]),
     "base must be above 1": lambda: kl([1.0], [1.0], base=1),
     "give positions=": lambda: wasserstein_1d([1.0, 1.0], [1.0, 1.0], dx=np.float32([0.25, 0.75])),

@@ -68,7 +68,7 @@ def chi2(p: Any, q: Any, *, axis: Any = -1, dx: Any = None) -> Tensor:
     p, q, width = _pair("chi2", p, q, axis, dx)
     possible = ops.greater(q, 0.0)
     finite = ops.square(p - q) / ops.where(possible, q, 1.0)
-    terms = ops.where(possible, finite, ops.where(ops.greater(p, 0.0), INFINITY, 0.0))
+    terms = ops.where(possible, finite, ops.where(ops.greater(p, 0.0), INFINITY, 0.0 * p))
     return ops.sum(terms * width, axis)
 
 

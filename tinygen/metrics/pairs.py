@@ -19,15 +19,15 @@ def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     In few dimensions by differences, which is exact; in many by ‖x‖² + ‖y‖² − 2⟨x, y⟩, one matrix product, whose
     rounding leaves about 1e-8 of the largest norm at distance 0.
     """
+    squares: np.ndarray = np.zeros((len(x), len(y)))
     if x.shape[1] <= _FEW:
-        squares: np.ndarray = np.zeros((len(x), len(y)))
         for a, b in zip(x.T, y.T, strict=True):
             squares += np.subtract.outer(a, b) ** 2
-        return np.sqrt(squares)  # type: ignore[no-any-return]
-    centre = y.mean(axis=0)
-    x, y = x - centre, y - centre
-    squares = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2.0 * (x @ y.T)
-    return np.sqrt(np.maximum(squares, 0.0))
+    else:
+        centre = y.mean(axis=0)
+        x, y = x - centre, y - centre
+        squares += (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2.0 * (x @ y.T)
+    return np.sqrt(np.maximum(squares, 0.0))  # type: ignore[no-any-return]
 
 
 def blocks(kernel: Kernel, x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
