@@ -160,6 +160,14 @@ class Bernoulli(Binomial):
     def __init__(self, probs: Any = None, *, logits: Any = None) -> None:
         super().__init__(1, probs, logits=logits)
 
+    def _log_prob(self, x: Tensor, *parameters: Any) -> Tensor:
+        if not self._from_logits:
+            return super()._log_prob(x, *parameters)
+        (logits,) = parameters
+        success, failure = equal(detach(x), 1), equal(detach(x), 0)
+        away = (1.0 - 2.0 * astype(success, logits.dtype)) * logits  # how far the logit speaks for the other value
+        return where(success + failure, -softplus(away), -INFINITY)
+
     def _sample(self, rng: random.Generator, lengths: tuple[int, ...]) -> Tensor:
         p = self.probs
         return rng.bernoulli(p, lengths, dtype=p.dtype, device=p.device)
