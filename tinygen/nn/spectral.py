@@ -38,7 +38,8 @@ def spectral_norm(
 
     >>> import tinygen as tg
     >>> import numpy as np
-    >>> critic = tg.nn.spectral_norm(tg.nn.Linear(8, 4))
+    >>> rng = tg.random.Generator(0)
+    >>> critic = tg.nn.spectral_norm(tg.nn.Linear(8, 4, rng=rng), rng=rng)
     >>> bool(np.isclose(np.linalg.norm(critic.weight.numpy(), ord=2), 1.0, rtol=0.01))
     True
     >>> list(critic.state_dict())
