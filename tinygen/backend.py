@@ -302,9 +302,9 @@ def _sum_runs(rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
     lengths = np.diff(starts, append=len(rows))
     sums = rows.take(starts, axis=0)
     for k in range(1, few):  # most runs are short: add the second rows of all of them, then the third ones, …
-        some = np.flatnonzero((lengths > k) & (lengths <= few))
+        some = np.flatnonzero(lengths > k)
         sums[some] += rows.take(starts[some] + k, axis=0)
-    for run in np.flatnonzero(lengths > few):
+    for run in np.flatnonzero(lengths > few):  # the others are long enough for a call each
         np.add.reduce(rows[starts[run] : starts[run] + lengths[run]], axis=0, out=sums[run, ...])
     return sums
 
