@@ -60,24 +60,18 @@ def split(rng: Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @tg.no_grad()
 def draw(vae: VAE, x: tg.Tensor, labels: np.ndarray, rng: Generator, path: Path) -> Path:
     """Originals over reconstructions, samples, posterior means, and the decoded latent plane."""
-    figure, ((top_left, top_right), (low_left, low_right)) = plots.figure(2, 2, (11, 11))
+    figure, ((top_left, top_right), (low_left, low_right)) = plots.figure(2, 2, (8.0, 7.4))
     mean, _ = vae.encode(x)
     pairs = np.stack([x.numpy()[:40], vae.decode(mean).numpy()[:40]]).reshape(2, 4, 10, 8, 8)
-    plots.image_grid(
-        top_left, pairs.swapaxes(0, 1).reshape(80, 8, 8), 10, "Held-out digits (odd rows), reconstructions (even rows)"
-    )
-    plots.image_grid(top_right, vae.sample(rng, 80).numpy().reshape(-1, 8, 8), 10, "Samples: decoded z ~ N(0, I)")
-    plots.labelled_scatter(low_left, mean.numpy(), labels, "Posterior means of held-out digits", ("z₁", "z₂"))
+    plots.image_grid(top_left, pairs.swapaxes(0, 1).reshape(80, 8, 8), 10, "Held-out digits over reconstructions")
+    plots.image_grid(top_right, vae.sample(rng, 80).reshape(-1, 8, 8), 10, "Samples: decoded z ~ N(0, I)")
+    plots.labelled_scatter(low_left, mean, labels, "Posterior means of held-out digits", ("z₁", "z₂"))
 
-    edge, count = 2.6, 15
-    axis = np.linspace(-edge, edge, count)
-    plane = np.stack(np.meshgrid(axis, -axis), axis=-1).reshape(-1, 2)
-    decoded = vae.decode(tg.tensor(plane).astype(mean.dtype)).numpy().reshape(-1, 8, 8)
-    cell = edge / (count - 1)  # half of the distance between two decoded points
-    extent = (-edge - cell, edge + cell, -edge - cell, edge + cell)
-    plots.image_grid(low_right, decoded, count, "The latent plane, decoded", extent)
-    low_right.set_xlabel("z₁")
-    low_right.set_ylabel("z₂")
+    extent, count = (-2.8, 2.8, -2.8, 2.8), 15
+    decoded = vae.decode(tg.tensor(plots.lattice(extent, count)))
+    plots.image_grid(
+        low_right, decoded.reshape(-1, 8, 8), count, "The latent plane, decoded", extent, names=("z₁", "z₂")
+    )
     return plots.save(figure, path)
 
 

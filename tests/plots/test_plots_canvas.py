@@ -123,6 +123,22 @@ def test_animation_has_the_frames_that_were_drawn(tmp_path: Path) -> None:
             assert np.nonzero(blue)[1].mean() / 100 == pytest.approx(position, abs=0.03)
 
 
+def test_animation_keeps_the_colours_of_later_frames(tmp_path: Path) -> None:
+    made, _ = plots.figure(size=(1, 1))
+    made.axes[0].remove()
+    path = tmp_path / "colours.gif"
+    with plots.animation(made, path) as frame:
+        for colour in plots.PALETTE:
+            made.set_facecolor(colour)
+            frame()
+    with Image.open(path) as movie:
+        for i, colour in enumerate(plots.PALETTE):
+            movie.seek(i)
+            found = movie.convert("RGB").getpixel((50, 50))
+            expected = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+            np.testing.assert_allclose(found, expected, atol=2)  # the palette holds averages of neighbouring colours
+
+
 def test_animation_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     made, _ = plots.figure(size=(1, 1))
     path = tmp_path / "walk.gif"
