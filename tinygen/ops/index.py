@@ -163,7 +163,7 @@ def embedding(indices: Any, weight: Any) -> Tensor:
 
 def looked_up_rows(node: Node) -> Array | None:
     """The row numbers, from 0 on, if a recorded operation picks whole rows by one integer array; else None."""
-    index = node.kwargs.get("index")
+    index: Any = node.kwargs.get("index")
     if node.primitive is not _getitem or getattr(index, "dtype", np.dtype(bool)).kind not in "iu":
         return None
     return namespace(index).where(index < 0, index + node.inputs[0].shape[0], index)
