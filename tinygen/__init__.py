@@ -16,8 +16,9 @@ from tinygen.ops import *  # noqa: F403
 from tinygen.ops import __all__ as _operations
 from tinygen.primitive import Primitive
 from tinygen.record import no_grad
+from tinygen.roots import root
 from tinygen.tensor import Tensor, detach
-from tinygen.transforms import hessian, hvp, jacobian, jvp, log_abs_det_jacobian, root, vjp
+from tinygen.transforms import hessian, hvp, jacobian, jvp, log_abs_det_jacobian, vjp
 
 from tinygen import data, nn, optim, random  # isort: skip  (after the names they are written with)
 

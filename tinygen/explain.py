@@ -25,7 +25,7 @@ from tinygen.tensor import Tensor
 
 # What the sources say about libraries and devices, for a script that knows NumPy alone.
 _STAND_INS = {
-    "namespace": "def namespace(array):\n    return np",
+    "namespace": "def namespace(*arrays):\n    return np",
     "quiet": "def quiet(xp):\n    return np.errstate(all='ignore')",
     "block_bytes": "def block_bytes(xp):\n    return 1 << 20",
     "to_device": "def to_device(array, device):\n    return array",
@@ -81,9 +81,10 @@ class _Script:
     def name_of(self, value: Any) -> str:
         """The variable that holds a tensor or an array; what it was computed from is written first."""
         if isinstance(value, Tensor) and value.node is not None:
-            for node in recorded(value):
-                if node not in self.names:
-                    self._write(node)
+            if value.node not in self.names:
+                for node in recorded(value):
+                    if node not in self.names:
+                        self._write(node)
             return self.names[value.node]
         if id(value) not in self.names:
             raw = value._data if isinstance(value, Tensor) else value
@@ -99,7 +100,7 @@ class _Script:
             cast = isinstance(arg, Tensor) and arg.dtype != raw.dtype
             operands.append(f"{name}.astype({str(raw.dtype)!r})" if cast else name)
         keywords = {name: self._literal(value) for name, value in node.kwargs.items()}
-        self.names[node] = f"t{sum(isinstance(key, Node) for key in self.names) + 1}"
+        self.names[node] = f"t{len(self.lines) + 1}"
         call = self._in_place(node.primitive, operands, keywords) or self._call(node.primitive, operands, keywords)
         place = show_location(node.location).replace("\n", " ")
         self.lines.append(f"{self.names[node]} = {call}  # {brief(node.output)} {place}")
@@ -125,9 +126,7 @@ class _Script:
             return None
         bound = primitive.__signature__.bind(*operands, **keywords)
         bound.apply_defaults()
-        substitution = _Substitution(
-            {name: value if isinstance(value, str) else repr(value) for name, value in bound.arguments.items()}
-        )
+        substitution = _Substitution({name: _as_source(value) for name, value in bound.arguments.items()})
         expression = substitution.visit(body[0].value)
         return None if substitution.helpers else ast.unparse(expression)
 
@@ -156,6 +155,9 @@ class _Script:
     def text(self, loss: str, gradients: list[str]) -> str:
         if any("(NamedTuple)" in source for source in self.functions.values()):
             self.imports.add("from typing import NamedTuple")
+        values = [f"{name} = {_array_text(value)}" for name, value in self.values.items()]
+        if any("base64" in value for value in values):
+            self.imports.add("import base64")
         parts = [
             '"""A computation and its gradients, written out by tinygen.explain."""\n',
             "from __future__ import annotations\n",
@@ -165,19 +167,22 @@ class _Script:
             + textwrap.indent("\n".join([*self.lines, f"return {loss}, ({', '.join(gradients)},)"]), "    ")
             + "\n",
             '\nif __name__ == "__main__":\n'
-            + textwrap.indent(
-                "\n".join(f"{name} = {_array_text(value)}" for name, value in self.values.items()), "    "
-            )
+            + textwrap.indent("\n".join(values), "    ")
             + f"\n    print(gradient({', '.join(self.values)}))\n",
         ]
-        if any("base64" in part for part in parts[-1:]):
-            parts[1] = "import base64\n" + parts[1]
         return "\n".join(parts)
+
+
+def _as_source(argument: Any) -> str:
+    """An argument that is source text, a tuple of such texts (of ``*args``), or a default value."""
+    if isinstance(argument, tuple) and all(isinstance(part, str) for part in argument):
+        return f"({''.join(part + ', ' for part in argument)})"
+    return argument if isinstance(argument, str) else repr(argument)
 
 
 def _array_text(value: np.ndarray) -> str:
     """An array as an expression: readable when small, exact always."""
-    if value.size <= 16 and np.all(np.isfinite(value)):
+    if 0 < value.size <= 16 and np.all(np.isfinite(value)):
         return f"np.array({value.tolist()!r}, dtype={str(value.dtype)!r})"
     encoded = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
     return f"np.frombuffer(base64.b64decode({encoded!r}), dtype={str(value.dtype)!r}).reshape({value.shape})"
@@ -228,17 +233,19 @@ def draw(tensor: Tensor) -> str:
     """
     names: dict[Any, str] = {}
     lines = ["flowchart LR"]
+
+    def name_of(value: Tensor) -> str:
+        key = value.node or id(value)
+        if key not in names:  # a leaf: operations are named before they are used
+            names[key] = f"n{len(names)}"
+            mark = " requires_grad" if value.requires_grad else ""
+            lines.append(f'  {names[key]}(["{brief(value._data)}{mark}"])')
+        return names[key]
+
     for node in recorded(tensor):
-        sources = []
-        for arg in node.args or ():
-            key = (arg.node or id(arg)) if isinstance(arg, Tensor) else None
-            if isinstance(arg, Tensor) and key not in names:
-                names[key] = f"n{len(names)}"
-                mark = " requires_grad" if arg.requires_grad else ""
-                lines.append(f'  {names[key]}(["{brief(arg._data)}{mark}"])')
-            if key is not None:
-                sources.append(names[key])
+        sources = [name_of(arg) for arg in node.args or () if isinstance(arg, Tensor)]
         names[node] = f"n{len(names)}"
         lines.append(f'  {names[node]}["{node.primitive.name} {brief(node.output)}"]')
         lines += [f"  {source} --> {names[node]}" for source in sources]
+    name_of(tensor)
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Floor 4. Derivatives as functions: vjp, jvp, Jacobian, Hessian, log|det Jacobian|, and roots of equations.
+"""Floor 4. Derivatives as functions: vjp, jvp, Jacobian, Hessian and log|det Jacobian|.
 
 All are built on ``grad`` alone, so they nest and can be differentiated again.  Each starts from *fresh* tensors
 (an identity recorded on the given one), so that a derivative with respect to x at x = a never meets an ``a`` that
@@ -12,26 +12,23 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-import numpy as np
-
-from tinygen.autograd import grad
-from tinygen.backend import Array, checks_values, namespace
+from tinygen.autograd import _seeds, grad
 from tinygen.ops import add, convert, linalg, moveaxis, reshape, stack, sum, zeros_like
-from tinygen.record import mode, no_grad, recording
+from tinygen.record import mode, recording
 from tinygen.tensor import Tensor, detach
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _fresh(x: Any) -> Tensor:
+def fresh(x: Any) -> Tensor:
     """A tensor equal to x that a gradient can be taken with respect to, and only with respect to it."""
     if isinstance(x, Tensor) and x.requires_grad:
         return add(x, 0.0)
     return convert.tensor(x, requires_grad=True)
 
 
-def _recorded(transform: Callable[P, R]) -> Callable[P, R]:
+def always_recorded(transform: Callable[P, R]) -> Callable[P, R]:
     """A transform records what it differentiates also inside ``no_grad``; there its results are detached."""
 
     @functools.wraps(transform)
@@ -45,6 +42,13 @@ def _recorded(transform: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+def tensor_of(name: str, y: Any) -> Tensor:
+    """What f returned, which must be a tensor."""
+    if not isinstance(y, Tensor):
+        raise TypeError(f"{name}: f must return a tensor, got a {type(y).__name__}")
+    return y
+
+
 def vjp(f: Callable[..., Tensor], *primals: Any) -> tuple[Tensor, Callable[[Any], tuple[Tensor, ...]]]:
     """f(*primals) and its pullback: from a cotangent of the output to the cotangents of the primals (Jᵀ u).
 
@@ -54,10 +58,10 @@ def vjp(f: Callable[..., Tensor], *primals: Any) -> tuple[Tensor, Callable[[Any]
     [2.0, 40.0]
     """
     with recording():
-        inputs = [_fresh(primal) for primal in primals]
-        output = f(*inputs)
+        inputs = [fresh(primal) for primal in primals]
+        output = tensor_of("vjp", f(*inputs))
 
-    @_recorded
+    @always_recorded
     def pullback(cotangent: Any) -> tuple[Tensor, ...]:
         return _grad_or_zeros(output, inputs, cotangent)
 
@@ -67,12 +71,13 @@ def vjp(f: Callable[..., Tensor], *primals: Any) -> tuple[Tensor, Callable[[Any]
 def _grad_or_zeros(output: Tensor, inputs: list[Tensor], cotangent: Any = None) -> tuple[Tensor, ...]:
     """Gradients recorded for further derivatives; zeros where the output does not depend on an input."""
     if not output.requires_grad:
+        _seeds("vjp", [output], cotangent if cotangent is None else [cotangent], False)  # a wrong one raises here too
         return tuple(zeros_like(x) for x in inputs)
     found = grad(output, inputs, cotangent, create_graph=True, allow_unused=True)
     return tuple(zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True))
 
 
-@_recorded
+@always_recorded
 def jvp(f: Callable[..., Tensor], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Tensor, Tensor]:
     """f(*primals) and its directional derivative J v along the tangents.
 
@@ -86,13 +91,14 @@ def jvp(f: Callable[..., Tensor], primals: Sequence[Any], tangents: Sequence[Any
     cotangents = pullback(dummy)
     tangent = zeros_like(output)
     for cotangent, direction in zip(cotangents, tangents, strict=True):
+        _seeds("jvp", [cotangent], [direction], False)  # a wrong one raises, also where nothing depends on it
         if cotangent.requires_grad:
             (part,) = grad(cotangent, dummy, direction, create_graph=True, allow_unused=True)
             tangent = tangent if part is None else tangent + part
     return output, tangent
 
 
-@_recorded
+@always_recorded
 def jacobian(f: Callable[[Tensor], Tensor], x: Any, *, batch: bool = False, create_graph: bool = False) -> Tensor:
     """All partial derivatives of f at x: shape (*f(x).shape, *x.shape).
 
@@ -100,8 +106,8 @@ def jacobian(f: Callable[[Tensor], Tensor], x: Any, *, batch: bool = False, crea
     (N, *f(x).shape[1:], *x.shape[1:]).  One backward walk for each element of the output (of one row).
     With ``create_graph`` the result can be differentiated again, also in parameters of f.
     """
-    point = _fresh(x)
-    return _jacobian(f(point), point, batch, create_graph)
+    point = fresh(x)
+    return _jacobian(tensor_of("jacobian", f(point)), point, batch, create_graph)
 
 
 def _jacobian(y: Tensor, point: Tensor, batch: bool, create_graph: bool) -> Tensor:
@@ -122,28 +128,28 @@ def _row(entry: Tensor, point: Tensor, create_graph: bool) -> Tensor:
     return zeros_like(point) if row is None else row
 
 
-@_recorded
+@always_recorded
 def hessian(f: Callable[[Tensor], Tensor], x: Any, *, create_graph: bool = False) -> Tensor:
     """Second derivatives of a scalar function: shape (*x.shape, *x.shape)."""
     return jacobian(lambda point: _gradient("hessian", f, point), x, create_graph=create_graph)
 
 
-@_recorded
+@always_recorded
 def hvp(f: Callable[[Tensor], Tensor], x: Any, v: Any) -> Tensor:
     """The Hessian of a scalar function times v, by two walks and without the Hessian."""
-    point = _fresh(x)
+    point = fresh(x)
     slope = _gradient("hvp", f, point)
     return _grad_or_zeros(slope, [point], v)[0]
 
 
 def _gradient(name: str, f: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
-    y = f(point)
+    y = tensor_of(name, f(point))
     if y.size != 1:
         raise ValueError(f"{name}: f must be scalar, it maps {point.shape} to {y.shape}; use jacobian")
     return _grad_or_zeros(y, [point])[0]
 
 
-@_recorded
+@always_recorded
 def log_abs_det_jacobian(f: Callable[[Tensor], Tensor], x: Any, batch: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """(y, sign, log|det ∂f/∂x|) of a map that keeps the dimension, for each row of a batch.
 
@@ -153,57 +159,11 @@ def log_abs_det_jacobian(f: Callable[[Tensor], Tensor], x: Any, batch: bool = Tr
     >>> tg.log_abs_det_jacobian(lambda x: 3.0 * x, tg.zeros((5, 2)))[2].shape
     (5,)
     """
-    point = _fresh(x)
-    y, lead = f(point), 1 if batch else 0
+    point = fresh(x)
+    y, lead = tensor_of("log_abs_det_jacobian", f(point)), 1 if batch else 0
     if y.shape != point.shape:
         raise ValueError(f"log_abs_det_jacobian: f must keep the shape, it maps {point.shape} to {y.shape}")
     size = math.prod(point.shape[lead:])
     matrix = reshape(_jacobian(y, point, batch, create_graph=True), (*point.shape[:lead], size, size))
     sign, log_abs_det = linalg.slogdet(matrix)
     return y, sign, log_abs_det
-
-
-@_recorded
-def root(f: Callable[..., Tensor], bracket: tuple[Any, Any], *params: Any) -> Tensor:
-    """x with f(x, *params) = 0, elementwise, inside the bracket (low, high) at whose ends f has different signs.
-
-    The root is found by bisection on raw arrays.  Two Newton steps x − f/f′ from there, over recorded operations,
-    do not move it, but give it derivatives in the parameters that are right to third order: each step doubles the
-    number of Taylor coefficients that are right.
-
-    >>> import tinygen as tg
-    >>> a = tg.tensor(2.0, requires_grad=True)
-    >>> x = tg.root(lambda x, a: x * x - a, (0.0, 2.0), a)
-    >>> round(float(x), 5), round(float(tg.grad(x, a)[0]), 5)
-    (1.41421, 0.35355)
-    """
-    x = Tensor(_bisect(f, bracket, params))
-    for _ in range(2):
-        point = _fresh(x)
-        y = f(point, *params)
-        (slope,) = grad(sum(y), point, create_graph=True)
-        x = point - y / slope
-    return x
-
-
-def _bisect(f: Callable[..., Tensor], bracket: tuple[Any, Any], params: Sequence[Any]) -> Array:
-    """The bracket's ends brought together to neighbouring numbers."""
-
-    @no_grad()
-    def values(x: Array) -> Array:
-        y = f(Tensor(x), *params)
-        if y.shape != x.shape:
-            raise ValueError(f"root: f maps {x.shape} to {y.shape}; give a bracket of the shape of the result")
-        return y._data
-
-    low, high = ((end if isinstance(end, Tensor) else convert.tensor(end))._data for end in bracket)
-    low, high = low + 0 * high, high + 0 * low
-    xp, at_low, at_high = namespace(low), values(low), values(high)
-    if checks_values(low) and bool((xp.sign(at_low) * xp.sign(at_high) > 0).any()):
-        raise ValueError("root: f has the same sign at both ends of the bracket for some elements; widen the bracket")
-    rising = at_low < at_high
-    for _ in range(2 * np.finfo(low.dtype).nmant):  # also near 0, where numbers are dense
-        middle = low + 0.5 * (high - low)
-        beyond = (values(middle) >= 0) == rising
-        low, high = xp.where(beyond, low, middle), xp.where(beyond, middle, high)
-    return high
