@@ -5,6 +5,8 @@ Plain NumPy and nothing of the engine, so that a fault of the engine cannot hide
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -46,3 +48,66 @@ def golden_section(f: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high:
         rising = f(left) < f(right)
         low, high = np.where(rising, left, low), np.where(rising, high, right)
     return np.asarray((low + high) / 2.0)
+
+
+def normal_cdf(x: np.ndarray | float) -> np.ndarray:
+    """Φ(x) = P(z ≤ x) for z ~ N(0, 1), to full relative accuracy in the lower tail."""
+    x = np.asarray(x, dtype=np.float64)
+    return np.array([0.5 * math.erfc(-value / math.sqrt(2.0)) for value in x.ravel()]).reshape(x.shape)
+
+
+def assignment(cost: np.ndarray) -> float:
+    """The least mean cost of pairing n rows with n columns one to one, by trying all n! ways (n ≤ 7)."""
+    rows = np.arange(len(cost))
+    orders = np.array(list(itertools.permutations(rows)))
+    return float(cost[rows, orders].mean(axis=1).min())
+
+
+def transport(p: np.ndarray, q: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The linear programme of optimal transport, for small tables: an optimal plan (n, m) and prices u (n,), v (m,).
+
+    The plan has the marginals p and q; the prices satisfy u_i + v_j ≤ cost_ij.  A plan and prices of equal value,
+    ⟨cost, plan⟩ = ⟨p, u⟩ + ⟨q, v⟩, prove each other optimal, so a claim can check the answer without trusting the
+    method: mass is sent along shortest paths, which may take back what was sent before.
+    """
+    plan = np.zeros(cost.shape)
+    supply, demand = p.astype(np.float64), q.astype(np.float64)
+    while True:
+        open_rows, open_columns = supply > 1e-15, demand > 1e-15
+        if not (open_rows.any() and open_columns.any()):
+            break
+        _, to_column, back, forth = _shortest(np.where(open_rows, 0.0, np.inf), plan, cost)
+        column = int(np.argmin(np.where(open_columns, to_column, np.inf)))
+        path = [(int(back[column]), column)]
+        while not open_rows[path[-1][0]]:  # this row's mass comes from a column that gives some back
+            row = path[-1][0]
+            path.append((int(back[forth[row]]), int(forth[row])))
+        start = path[-1][0]
+        given_back = [(path[i][0], path[i + 1][1]) for i in range(len(path) - 1)]
+        mass = min([supply[start], demand[column], *(plan[edge] for edge in given_back)])
+        for edge in path:
+            plan[edge] += mass
+        for edge in given_back:
+            plan[edge] -= mass
+        supply[start] -= mass
+        demand[column] -= mass
+    to_row, to_column, _, _ = _shortest(np.zeros(len(p)), plan, cost)
+    return plan, -to_row, to_column
+
+
+def _shortest(
+    start: np.ndarray, plan: np.ndarray, cost: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Distances to rows and columns (row → column costs ``cost``, back −cost where mass was sent), and how one came."""
+    to_row, to_column = start.copy(), np.full(cost.shape[1], np.inf)
+    back, forth = np.zeros(cost.shape[1], dtype=int), np.zeros(cost.shape[0], dtype=int)
+    for _ in range(cost.shape[0]):
+        through = to_row[:, None] + cost
+        nearer = through.min(axis=0) < to_column - 1e-13  # rounding must not make a cycle of length 0 look shorter
+        back = np.where(nearer, through.argmin(axis=0), back)
+        to_column = np.where(nearer, through.min(axis=0), to_column)
+        through = np.where(plan > 0.0, to_column - cost, np.inf)
+        nearer = through.min(axis=1) < to_row - 1e-13
+        forth = np.where(nearer, through.argmin(axis=1), forth)
+        to_row = np.where(nearer, through.min(axis=1), to_row)
+    return to_row, to_column, back, forth
