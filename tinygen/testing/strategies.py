@@ -41,6 +41,12 @@ def arrays(shape: Any, low: float = -5.0, high: float = 5.0) -> Strategy:
 
 
 @st.composite
+def normals(draw: st.DrawFn, shape: int | tuple[int, ...], scale: float = 1.0) -> Array:
+    """Arrays of any shape in general position, N(0, scale²): one drawn key makes them, so they do not shrink."""
+    return scale * np.random.default_rng(draw(st.integers(0, 2**32 - 1))).standard_normal(shape)
+
+
+@st.composite
 def vectors(draw: st.DrawFn, size: Size = sizes(), low: float = -5.0, high: float = 5.0) -> Array:
     """Vectors (size,)."""
     return draw(arrays(_drawn(draw, size), low, high))
