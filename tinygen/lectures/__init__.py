@@ -7,8 +7,8 @@ import importlib
 from tinygen.lectures.claim import Claim, Unchecked
 
 CHAPTERS = (
-    "probability", "divergences", "transport", "gan", "wasserstein", "translation", "style", "convolution",
-    "autoencoders", "variational", "flows", "autoregressive", "text", "applications", "engine",
+    "probability", "divergences", "transport", "gan", "gan_learning", "gan_tricks", "wasserstein", "translation",
+    "style", "convolution", "autoencoders", "variational", "flows", "autoregressive", "text", "applications", "engine",
 )  # fmt: skip
 
 
