@@ -1,0 +1,93 @@
+"""Floor 8. Looking for a counterexample: random inputs, shrunk to simple ones, and a message that a person can read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+
+from tinygen.backend import default_dtype, set_default_dtype
+from tinygen.tensor import Tensor
+
+Strategies = Mapping[str, Any]
+
+
+def search(title: str, check: Callable[..., None], inputs: Strategies, examples: int, seed: int) -> int:
+    """Call ``check`` with random inputs; where it fails, AssertionError for the simplest inputs it fails with.
+
+    Returns the number of inputs tried.
+    """
+    tried, held = 0, [check]  # emptied at the end: Hypothesis keeps functions in reference cycles
+
+    def once(**drawn: Any) -> None:
+        nonlocal tried
+        tried += 1
+        try:
+            held[0](**drawn)
+            return
+        except AssertionError as error:
+            message = str(error)
+        raise AssertionError(message)  # a new one: the first would keep the frames, and the tensors in them, alive
+
+    try:
+        with double_precision(), np.errstate(all="ignore"):
+            repeated(once, inputs, examples, seed)()
+    except AssertionError as error:
+        message = f"{title}: {error}\n  the simplest counterexample of {tried} inputs tried; seed={seed} finds it again"
+    else:
+        return tried
+    finally:
+        held.clear()
+    raise AssertionError(message)
+
+
+def repeated(once: Callable[..., None], inputs: Strategies, examples: int, seed: int) -> Callable[[], None]:
+    """``once`` with random inputs, shrunk where it fails: the inputs of its last call are then the simplest ones."""
+    if not inputs:
+        return once
+    run = settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        print_blob=False,
+        report_multiple_bugs=False,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    return seeded(seed)(run(given(**inputs)(once)))
+
+
+@contextlib.contextmanager
+def double_precision() -> Iterator[None]:
+    """Inside the block new tensors are float64."""
+    before = default_dtype()
+    set_default_dtype(np.float64)
+    try:
+        yield
+    finally:
+        set_default_dtype(before)
+
+
+def refuted(what: str, **facts: Any) -> AssertionError:
+    """The error for something that does not hold, with the facts one a line."""
+    width = max(map(len, facts), default=0)
+    lines = [f"  {name:{width}} = {shown(value)}" for name, value in facts.items()]
+    return AssertionError("\n".join([what, *lines]))
+
+
+def shown(value: Any) -> str:
+    """A value in one line."""
+    if isinstance(value, Tensor):
+        value = value.numpy()
+    if isinstance(value, np.ndarray):
+        return np.array2string(value, precision=6, threshold=50, separator=", ").replace("\n", "")
+    return value if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else repr(value)
+
+
+def host(value: Any) -> np.ndarray:
+    """The values of a tensor, array, list or number as float64 on the host."""
+    return np.asarray(value.numpy() if isinstance(value, Tensor) else value, dtype=np.float64)
