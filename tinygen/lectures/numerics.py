@@ -39,6 +39,19 @@ def central_difference(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray, ste
     return np.stack(columns, axis=-1).reshape(*np.shape(columns[0]), *x.shape) if columns else np.zeros(x.shape)
 
 
+def correlate2d(x: np.ndarray, kernel: np.ndarray, stride: int = 1, padding: int = 0) -> np.ndarray:
+    """Σ kernel[o, c, u, v] · x[b, c, s·i + u, s·j + v], position by position (b, o, i, j), with zeros around x."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    height, width = kernel.shape[2:]
+    rows = range(0, x.shape[2] - height + 1, stride)
+    columns = range(0, x.shape[3] - width + 1, stride)
+    y = np.zeros((len(x), len(kernel), len(rows), len(columns)))
+    for i, top in enumerate(rows):
+        for j, left in enumerate(columns):
+            y[:, :, i, j] = np.tensordot(x[:, :, top : top + height, left : left + width], kernel, ((1, 2, 3),) * 2)
+    return y
+
+
 def golden_section(f: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Where f, unimodal between low and high, is largest: elementwise, by 80 cuts in the golden ratio."""
     ratio = (np.sqrt(5.0) - 1.0) / 2.0
