@@ -162,12 +162,10 @@ def _versions() -> dict[str, str]:
         version = importlib.metadata.version("tinygen")
     except importlib.metadata.PackageNotFoundError:  # a checkout that is on the path, but not installed
         version = "checkout"
-    xp = backend.library_for(backend.default_device())[0].xp
     return {
         "tinygen": version,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "arrays": f"{xp.__name__} {getattr(xp, '__version__', '')}".strip(),
         "device": backend.default_device(),
         "machine": platform.machine(),
     }
