@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,14 +63,15 @@ def density_of(f: Map, x: tg.Tensor) -> tg.Tensor:
     return tg.exp(log_normal(f(x)) + log_abs_det(f, x))
 
 
-class Line(NamedTuple):
+@dataclass(frozen=True)
+class Line:
     """x ↦ slope · (x + bend · tanh(x + shift)): a bijection of the line for bend > −1."""
 
     slope: float
     bend: float
     shift: float
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: tg.Tensor, /) -> tg.Tensor:
         return self.slope * (x + self.bend * tg.tanh(x + self.shift))
 
 
@@ -99,12 +101,13 @@ def signed(f: Map, x: tg.Tensor) -> tg.Tensor:
     return tg.exp(log_normal(z) + log_det) * sign
 
 
-class Swirl(NamedTuple):
+@dataclass(frozen=True)
+class Swirl:
     """Two coupling layers in the plane with scales from e^−0.3 to e^0.3; ``weights`` (2, 3) bend them."""
 
     weights: Array
 
-    def __call__(self, x: tg.Tensor) -> tg.Tensor:
+    def __call__(self, x: tg.Tensor, /) -> tg.Tensor:
         first, second = x[:, 0], x[:, 1]
         (a, b, c), (d, e, f) = self.weights.tolist()
         second = second * tg.exp(0.3 * tg.tanh(a * first + b)) + tg.tanh(c * first)
@@ -179,12 +182,13 @@ FLOW_2 = Claim(
 )
 
 
-class Mixing(NamedTuple):
+@dataclass(frozen=True)
+class Mixing:
     """z ↦ z + ½ tanh(Qz) with an orthogonal-like Q of norm at most 1: a bijection, inverted by iteration."""
 
     matrix: Array
 
-    def __call__(self, z: tg.Tensor) -> tg.Tensor:
+    def __call__(self, z: tg.Tensor, /) -> tg.Tensor:
         return z + 0.5 * tg.tanh(tg.matmul(z, tg.tensor(self.matrix.T)))
 
     def inverse(self, x: Array) -> Array:
@@ -497,7 +501,8 @@ def affine_flow_learns_the_moments(data: Array, *, objective: Any = mean_log_lik
 
     def loss(point: tg.Tensor) -> tg.Tensor:
         shift, log_scale = point[0], point[1]
-        return -objective((rows - shift) * tg.exp(-log_scale), log_scale * tg.ones(len(x)))
+        likelihood: tg.Tensor = objective((rows - shift) * tg.exp(-log_scale), log_scale * tg.ones(len(x)))
+        return -likelihood
 
     for _ in range(8):  # Newton's method on the two parameters
         point = tg.tensor(theta, requires_grad=True)
@@ -530,12 +535,8 @@ def planar_equation(z: tg.Tensor, x: tg.Tensor, u: tg.Tensor, w: tg.Tensor, b: t
 def planar_likelihood(theta: tg.Tensor, x: tg.Tensor, connect: Any, place: Any) -> tg.Tensor:
     """L of x = z + u tanh(wz + b) on the line, through the numerical inverse."""
     u, w, b = theta[0], theta[1], theta[2]
-
-    def layer(z: tg.Tensor) -> tg.Tensor:
-        return z + u * tg.tanh(w * z + b)
-
     z = connect(inverted(planar_equation, x, u, w, b))
-    log_det = log_abs_det(layer, place(z, x)[:, None])
+    log_det = log_abs_det(lambda z: z + u * tg.tanh(w * z + b), place(z, x)[:, None])
     return mean_log_likelihood(z[:, None], log_det)
 
 
