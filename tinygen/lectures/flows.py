@@ -83,7 +83,7 @@ def lines() -> st.SearchStrategy[Line]:
 @FLOW_1.part(f=lines())
 def mass_on_the_line(f: Line, *, density: Any = density_of) -> Iterator[Check]:
     """The density of a bent line integrates to 1, by quadrature."""
-    x, weights = gauss_legendre(-45.0, 45.0, 12, panels=120)
+    x, weights = gauss_legendre(-45.0, 45.0, 24, panels=180)
     yield same("∫ p = 1", density(f, tg.tensor(x[:, None])).numpy() @ weights, 1.0, QUAD)
 
 
