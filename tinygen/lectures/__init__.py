@@ -8,8 +8,8 @@ from tinygen.lectures.claim import Claim, Unchecked
 
 CHAPTERS = (
     "probability", "divergences", "transport", "gan", "gan_learning", "gan_tricks", "wasserstein", "translation",
-    "style", "style_images", "convolution", "autoencoders", "variational", "flows", "flows_planar", "flows_coupling",
-    "autoregressive", "text", "applications", "engine",
+    "style", "style_images", "convolution", "convolution_networks", "autoencoders", "variational", "flows",
+    "flows_planar", "flows_coupling", "autoregressive", "text", "applications", "engine",
 )  # fmt: skip
 
 
