@@ -7,7 +7,8 @@ import importlib
 from tinygen.lectures.claim import Claim, Unchecked
 
 CHAPTERS = (
-    "probability", "divergences", "transport", "gan", "gan_learning", "gan_tricks", "wasserstein", "translation",
+    "probability", "divergences", "transport", "gan", "gan_optimum", "gan_learning", "gan_tricks",
+    "wasserstein", "wasserstein_norms", "translation",
     "style", "style_images", "convolution", "convolution_networks", "autoencoders", "variational", "flows",
     "flows_planar", "flows_coupling", "autoregressive", "text", "applications", "engine",
 )  # fmt: skip

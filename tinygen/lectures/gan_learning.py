@@ -1,4 +1,4 @@
-"""Chapter 4, second part. Learning the adversarial game: gradients of both players, and the training scheme."""
+"""Chapter 4, third part. Learning the adversarial game: gradients of both players, and the training scheme."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import tinygen as tg
 from tinygen.divergences import js, kl
 from tinygen.lectures.claim import ALG, EXACT, FD, LIN, QUAD, Check, Claim, Unchecked, at_least, holds, same
-from tinygen.lectures.gan import law_of_scores, log_likelihood, normal_density
+from tinygen.lectures.gan import log_likelihood, normal_density
+from tinygen.lectures.gan_optimum import law_of_scores
 from tinygen.lectures.numerics import central_difference, gauss_hermite, gauss_legendre
 from tinygen.testing.strategies import arrays, floats, laws, sizes, vectors, well_conditioned
 

@@ -1,4 +1,4 @@
-"""Chapter 4, third part. Conditions and labels, the tricks that keep a generator learning, and mode collapse."""
+"""Chapter 4, fourth part. Conditions and labels, the tricks that keep a generator learning, and mode collapse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 import tinygen as tg
 from tinygen.divergences import js, kl, total_variation
 from tinygen.lectures.claim import ALG, EXACT, OPT, Check, Claim, at_least, holds, same, within
-from tinygen.lectures.gan import LN4, best_probability, newton_logits, optimal, optimal_value, value
+from tinygen.lectures.gan import best_probability, value
+from tinygen.lectures.gan_optimum import LN4, newton_logits, optimal, optimal_value
 from tinygen.testing.strategies import arrays, floats, laws, logits, sizes, vectors
 
 Array = np.ndarray
