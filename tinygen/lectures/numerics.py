@@ -124,3 +124,8 @@ def _shortest(
         forth = np.where(nearer, through.argmin(axis=1), forth)
         to_row = np.where(nearer, through.min(axis=1), to_row)
     return to_row, to_column, back, forth
+
+
+def sign_vectors(n: int) -> np.ndarray:
+    """All 2ⁿ vectors of ±1 as rows: their moments up to the third are those of N(0, I)."""
+    return np.array(list(itertools.product((1.0, -1.0), repeat=n))).reshape(2**n, n)
