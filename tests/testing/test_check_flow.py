@@ -32,23 +32,23 @@ def mistaken(kind: Any, mistake: str, dim: int) -> Any:
     return flow
 
 
-@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("dim", [1, 3])
 @pytest.mark.parametrize("kind", [Planar, PlanarTerm, InverseAutoregressive])
 def test_flows_are_accepted(kind: Any, dim: int) -> None:
-    check_flow(kind(dim, rng=Generator(3)), dim, examples=20)
+    check_flow(kind(dim, rng=Generator(3)), dim, examples=10)
 
 
 @pytest.mark.parametrize("dim", [2, 3, 5])
 def test_coupling_layers_are_accepted(dim: int) -> None:
-    check_flow(Coupling(dim, rng=Generator(3)), dim, examples=20)
+    check_flow(Coupling(dim, rng=Generator(3)), dim, examples=10)
 
 
 def test_data_may_be_part_of_the_space() -> None:
-    check_flow(Exponential(), 1, data=st.floats(0.1, 5.0).map(lambda x: [x]), examples=20)
+    check_flow(Exponential(), 1, data=st.floats(0.1, 5.0).map(lambda x: [x]), examples=10)
 
 
 def test_kinks_are_no_faults() -> None:
-    check_flow(Halves(), 2, data=st.just([0.3, -0.2]), examples=20)
+    check_flow(Halves(), 2, data=st.just([0.3, -0.2]), examples=10)
 
 
 MISTAKES = {
