@@ -122,6 +122,7 @@ NETWORKS = [
     pair("Upsample", (2, 3, 4, 3), scale_factor=2, mode="nearest"),
     pair("Upsample", (2, 3, 4, 3), scale_factor=2, mode="bilinear", case="bilinear"),
     pair("Flatten", (2, 3, 4)),
+    pair("Unflatten", (2, 12, 3), 1, (2, 3, 2)),
     Network(
         "CausalConv1d", lambda r: nn.CausalConv1d(3, 4, 2, dilation=2, strict=True, rng=r), (2, 3, 7), None
     ),

@@ -346,6 +346,7 @@ def test_frozen_keeps_what_did_not_train_and_thaws_after_errors(device: str) -> 
         (lambda r: nn.LSTM(3, 2, rng=r), (5, 2, 4), r"LSTM: input_size is 3, got x of shape \(5, 2, 4\)"),
         (lambda r: nn.LSTM(3, 2, rng=r), (5, 3), r"LSTM: x must be \(T, N, input\)"),
         (lambda r: nn.RNN(3, 2, batch_first=True, rng=r), (5, 3), r"RNN: x must be \(N, T, input\)"),
+        (lambda r: nn.Unflatten(1, (2, 2)), (3, 5), r"Unflatten: axis 1 of x of shape \(3, 5\) does not make \(2, 2\)"),
         (lambda r: nn.Flatten(), (), "Flatten: x of shape .* has no axis 1"),
         (lambda r: nn.CausalConv1d(3, 2, 3, rng=r), (3, 5), r"CausalConv1d: x must have shape \(N, C, L\)"),
         (lambda r: nn.MaxPool2d(2), (3, 4), "max_pool2d: x must have 4 axes"),

@@ -21,7 +21,7 @@ from tinygen.nn.masked import CausalConv1d, MaskedConv2d, MaskedLinear, autoregr
 from tinygen.nn.module import Buffer, Constant, Module, Parameter, frozen
 from tinygen.nn.normalisation import BatchNorm1d, BatchNorm2d, InstanceNorm2d, LayerNorm
 from tinygen.nn.recurrent import LSTM, RNN
-from tinygen.nn.resampling import AvgPool1d, AvgPool2d, Flatten, MaxPool1d, MaxPool2d, Upsample
+from tinygen.nn.resampling import AvgPool1d, AvgPool2d, Flatten, MaxPool1d, MaxPool2d, Unflatten, Upsample
 from tinygen.nn.spectral import spectral_norm
 from tinygen.nn.summary import summary
 
@@ -30,5 +30,5 @@ __all__ = [
     "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Dropout", "Embedding", "Flatten", "Identity",
     "InstanceNorm2d", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MaskedConv2d", "MaskedLinear", "MaxPool1d",
     "MaxPool2d", "Module", "ModuleList", "Parameter", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus",
-    "Tanh", "Upsample", "autoregressive_mask", "frozen", "init", "spectral_norm", "summary",
+    "Tanh", "Unflatten", "Upsample", "autoregressive_mask", "frozen", "init", "spectral_norm", "summary",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import tinygen.ops as ops
@@ -77,3 +77,20 @@ class Flatten(Parameterless):
 
     def describe(self) -> str:
         return "" if self.start_dim == 1 else f"start_dim={self.start_dim}"
+
+
+class Unflatten(Parameterless):
+    """Axis ``dim`` made several, of the lengths ``unflattened_size``: what undoes ``Flatten``."""
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not 0 <= self.dim < x.ndim or x.shape[self.dim] != math.prod(self.unflattened_size):
+            raise ValueError(
+                f"Unflatten: axis {self.dim} of x of shape {x.shape} does not make {self.unflattened_size}"
+            )
+        return ops.reshape(x, (*x.shape[: self.dim], *self.unflattened_size, *x.shape[self.dim + 1 :]))
+
+    def describe(self) -> str:
+        return f"{self.dim}, {self.unflattened_size}"
