@@ -21,7 +21,6 @@ from tinygen.lectures.numerics import gauss_legendre, golden_section
 from tinygen.testing.strategies import arrays, floats, laws, logits, sizes, vectors
 
 Array = np.ndarray
-LN4 = math.log(4.0)
 
 
 def value(p: tg.Tensor, q: tg.Tensor, D: tg.Tensor) -> tg.Tensor:

@@ -169,7 +169,7 @@ def product_of_norms(norms: list[float], activations: list[float]) -> float:
 
 @WGAN_7.part(critic=critics(), step=floats(0.01, 2))
 def certified(critic: Critic, step: float, *, bound: Any = product_of_norms) -> Iterator[Check]:
-    """Gradients by autodiff and difference quotients of a critic never exceed the bound; scaled to norm 1, L ≤ 1."""
+    """Gradients by autodiff and difference quotients of a critic never exceed the product of norms."""
     norms = [np.linalg.svd(matrix, compute_uv=False)[0] for matrix in (critic.weight, critic.head[None])]
     limit = bound(norms, [ACTIVATIONS[critic.activation].lipschitz])
     parameters, x = critic.tensors(), tg.tensor(critic.points, requires_grad=True)
