@@ -10,7 +10,7 @@ CHAPTERS = (
     "probability", "divergences", "transport", "gan", "gan_optimum", "gan_learning", "gan_tricks",
     "wasserstein", "wasserstein_norms", "translation",
     "style", "style_images", "convolution", "convolution_networks", "autoencoders", "variational", "flows",
-    "flows_planar", "flows_coupling", "autoregressive", "text", "applications", "engine",
+    "flows_planar", "flows_coupling", "autoregressive", "text", "text_sequences", "applications", "engine",
 )  # fmt: skip
 
 
