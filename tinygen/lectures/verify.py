@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, seed, settings
 
 import tinygen as tg
 from tinygen.lectures.claim import Check, Claim, Falsification, Part, Refuted
-from tinygen.tensor import Tensor
+from tinygen.testing.search import double_precision, repeated, shown
 
 
 @dataclass
@@ -61,42 +58,8 @@ def _run(part: Part, formulas: dict[str, Any], examples: int, number: int, devic
                 result.worst = check
 
     try:
-        with tg.device(device), _double_precision(), np.errstate(all="ignore"):
-            _drawn(once, part, examples, number)()
+        with tg.device(device), double_precision(), np.errstate(all="ignore"):
+            repeated(once, part.inputs, min(examples, part.most), number)()
     except Refuted as refuted:
         result.failure = str(refuted)
-        result.counterexample = {name: _shown(value) for name, value in last.items()}
-
-
-def _drawn(once: Callable[..., None], part: Part, examples: int, number: int) -> Callable[[], None]:
-    """``once`` for random inputs of a part, or as it is if the part takes none."""
-    if not part.inputs:
-        return once
-    run = settings(
-        max_examples=min(examples, part.most),
-        deadline=None,
-        database=None,
-        print_blob=False,
-        report_multiple_bugs=False,
-        phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
-    )
-    return seed(number)(run(given(**part.inputs)(once)))
-
-
-@contextlib.contextmanager
-def _double_precision() -> Iterator[None]:
-    before = tg.default_dtype()
-    tg.set_default_dtype(np.float64)
-    try:
-        yield
-    finally:
-        tg.set_default_dtype(before)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Tensor):
-        value = value.numpy()
-    if isinstance(value, np.ndarray):
-        return np.array2string(value, precision=6, threshold=50, separator=", ").replace("\n", "")
-    return repr(value)
+        result.counterexample = {name: shown(value) for name, value in last.items()}
