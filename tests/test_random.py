@@ -363,6 +363,7 @@ def test_categorical_shapes() -> None:
 # --- wrong use ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.host  # the values of probabilities are checked on the host alone: see the next test
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
