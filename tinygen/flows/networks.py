@@ -1,0 +1,124 @@
+"""Floor 6. Networks that give layers their shift and log-scale; none of them is ever inverted.
+
+Each maps rows (N, dim) and an optional context (N, context) to (N, 2 · dim): first all shifts, then all raw
+log-scales.  Their last layers start at zero, so that a flow starts as the identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+import tinygen.ops as ops
+from tinygen import nn, random
+from tinygen.tensor import Tensor
+
+
+def perceptron(
+    inputs: int,
+    hidden: Sequence[int],
+    outputs: int,
+    activation: type[nn.Module] = nn.ReLU,
+    *,
+    rng: random.Generator | None = None,
+) -> nn.Sequential:
+    """Linear layers of the given widths with activations between them, the last with zero weights and biases."""
+    sizes = [inputs, *hidden, outputs]
+    linears = [nn.Linear(*pair, rng=rng) for pair in pairwise(sizes)]
+    _start_at_zero(linears[-1])
+    modules: list[nn.Module] = [linears[0]]
+    for linear in linears[1:]:
+        modules += [activation(), linear]
+    return nn.Sequential(*modules)
+
+
+def _start_at_zero(layer: Any) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
+class MaskedPerceptron(nn.Module):
+    """A perceptron whose outputs t, shift and log-scale, see the inputs before t alone (MADE, Germain et al. 2015).
+
+    Hidden units take the degrees 1 … dim − 1 in turn.  ``skip`` adds a masked linear map from input to output, with
+    which a linear dependence needs no hidden unit.  The context is seen by every unit of the first hidden layer.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        hidden: Sequence[int] = (64, 64),
+        activation: type[nn.Module] = nn.ReLU,
+        skip: bool = True,
+        context: int = 0,
+        *,
+        rng: random.Generator | None = None,
+    ) -> None:
+        if not hidden:
+            raise ValueError("MaskedPerceptron: hidden needs at least one width")
+        positions = np.arange(1, dim + 1)
+        degrees = [positions, *(np.arange(width) % max(dim - 1, 1) + (dim > 1) for width in hidden)]
+        self.layers = nn.ModuleList(
+            nn.MaskedLinear(nn.autoregressive_mask(seen, unit, strict=False), rng=rng)
+            for seen, unit in pairwise(degrees)
+        )
+        self.activation = activation()
+        twice = np.tile(positions, 2)
+        self.last = nn.MaskedLinear(nn.autoregressive_mask(degrees[-1], twice, strict=True), rng=rng)
+        _start_at_zero(self.last)
+        self.skip = None
+        if skip:
+            self.skip = nn.MaskedLinear(nn.autoregressive_mask(positions, twice, strict=True), bias=False, rng=rng)
+            _start_at_zero(self.skip)
+        self.from_context = nn.Linear(context, hidden[0], bias=False, rng=rng) if context else None
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        h = x
+        for number, layer in enumerate(self.layers):
+            h = layer(h)
+            if number == 0 and self.from_context is not None:
+                h = h + self.from_context(context)
+            h = self.activation(h)
+        y: Tensor = self.last(h)
+        return y if self.skip is None else y + self.skip(x)
+
+
+class CausalNetwork(nn.Module):
+    """Gated causal convolutions over a sequence (N, T) of any length: outputs at t see what came before t (AR-4).
+
+    A strict first convolution, then one block for each dilation, h + W (tanh(·) ⊙ σ(·)) as in WaveNet (van den Oord et
+    al. 2016), and a strict linear map of the last ``taps`` values beside them.  With kernel 2 and dilations 1, 2, …,
+    2^(k−1) it sees 2ᵏ + 1 values back.
+    """
+
+    def __init__(
+        self,
+        channels: int = 24,
+        dilations: Sequence[int] = (1, 2, 4),
+        taps: int = 8,
+        context: int = 0,
+        *,
+        rng: random.Generator | None = None,
+    ) -> None:
+        self.first = nn.CausalConv1d(1, channels, 2, strict=True, rng=rng)
+        self.gates = nn.ModuleList(nn.CausalConv1d(channels, 2 * channels, 2, d, rng=rng) for d in dilations)
+        self.mixes = nn.ModuleList(nn.Conv1d(channels, channels, 1, rng=rng) for _ in dilations)
+        self.last = nn.Conv1d(channels, 2, 1, rng=rng)
+        self.skip = nn.CausalConv1d(1, 2, taps, bias=False, strict=True, rng=rng)
+        for layer in (self.last, self.skip):
+            _start_at_zero(layer)
+        self.from_context = nn.Linear(context, channels, bias=False, rng=rng) if context else None
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        sequence = ops.expand_dims(x, 1)
+        h = self.first(sequence)
+        if self.from_context is not None:
+            h = h + ops.expand_dims(self.from_context(context), 2)
+        for gate, mix in zip(self.gates, self.mixes, strict=True):
+            signal, door = ops.split(gate(h), 2, axis=1)
+            h = h + mix(ops.tanh(signal) * ops.sigmoid(door))
+        y = self.last(h) + self.skip(sequence)
+        return ops.reshape(y, (x.shape[0], 2 * x.shape[1]))
