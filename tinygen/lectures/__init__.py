@@ -7,7 +7,8 @@ import importlib
 from tinygen.lectures.claim import Claim, Unchecked
 
 CHAPTERS = (
-    "probability", "divergences", "transport", "gan", "gan_optimum", "gan_learning", "gan_tricks",
+    "probability", "probability_generators", "divergences", "divergences_bounded", "transport",
+    "gan", "gan_optimum", "gan_learning", "gan_tricks",
     "wasserstein", "wasserstein_norms", "translation",
     "style", "style_images", "convolution", "convolution_networks", "autoencoders", "variational", "flows",
     "flows_planar", "flows_coupling", "autoregressive", "text", "text_sequences", "applications", "engine",
