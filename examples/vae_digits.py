@@ -12,7 +12,7 @@ import numpy as np
 
 import tinygen as tg
 from tinygen import optim, plots
-from tinygen.models.vae import VAE, State, evaluate, step
+from tinygen.models.vae import VAE, BinomialLikelihood, State, evaluate, perceptron, step
 from tinygen.random import Generator
 from tinygen.running import Example, Gate, Run, main
 
@@ -32,7 +32,7 @@ EXAMPLE = Example(
 
 def train(run: Run) -> dict[str, float]:
     training_images, held_out, labels = split(run.rng.spawn("split"))
-    vae = VAE(64, LATENT, levels=LEVELS, rng=run.rng.spawn("parameters"))
+    vae = perceptron(64, LATENT, likelihood=BinomialLikelihood(LEVELS), rng=run.rng.spawn("parameters"))
     state = State(
         vae,
         optim.Adam(vae.parameters(), lr=2e-3),
@@ -61,7 +61,7 @@ def split(rng: Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def draw(vae: VAE, x: tg.Tensor, labels: np.ndarray, rng: Generator, path: Path) -> Path:
     """Originals over reconstructions, samples, posterior means, and the decoded latent plane."""
     figure, ((top_left, top_right), (low_left, low_right)) = plots.figure(2, 2, (8.0, 7.4))
-    mean, _ = vae.encode(x)
+    mean = vae.posterior(x).mean
     pairs = np.stack([x.numpy()[:40], vae.decode(mean).numpy()[:40]]).reshape(2, 4, 10, 8, 8)
     plots.image_grid(top_left, pairs.swapaxes(0, 1).reshape(80, 8, 8), 10, "Held-out digits over reconstructions")
     plots.image_grid(top_right, vae.sample(rng, 80).reshape(-1, 8, 8), 10, "Samples: decoded z ~ N(0, I)")

@@ -11,7 +11,9 @@ from peers import Learner, anp, autograd, differentiate, functional, gradients, 
 from timing import Case
 
 import tinygen as tg
-from tinygen.models.vae import VAE, log_binomial
+from tinygen.distributions import Binomial
+from tinygen.models.vae import BinomialLikelihood, perceptron
+from tinygen.random import Generator
 
 Array = np.ndarray
 PENALTY = 10.0  # weight of the gradient penalty
@@ -81,17 +83,19 @@ class Replay:
 def autoencoder(pixels: int = 64, latent: int = 2, hidden: int = 256, levels: int = 16) -> dict[str, Case]:
     """tinygen's own VAE on 128 digits of 8 × 8, with the noise given; hidden layers are ELU."""
     x = np.random.default_rng(0).integers(0, levels + 1, (128, pixels)).astype(np.float32) / levels
-    noise, constant = normal(128, latent, seed=1), log_binomial(levels, tg.tensor(x)).numpy()
+    noise = normal(128, latent, seed=1)
+    constant = Binomial(levels, 0.5).log_prob(levels * x).numpy() + np.float32(levels * np.log(2))  # log C(n, k)
     sizes = [(pixels, hidden), (hidden, 2 * latent), (latent, hidden), (hidden, pixels)]
     parameters = [array for seed, (inputs, outputs) in enumerate(sizes) for array in layer(inputs, outputs, seed + 2)]
 
     def in_tinygen() -> tuple[list[Any], Any]:
-        vae, images, rng = VAE(pixels, latent, hidden, levels), tg.tensor(x), Replay(noise)
+        vae = perceptron(pixels, latent, hidden, BinomialLikelihood(levels), rng=Generator(0))
+        images, rng = tg.tensor(x), Replay(noise)
         vae.load_state_dict(dict(zip(vae.state_dict(), parameters, strict=True)))
 
         def loss(_: Any) -> Any:
             reconstruction, divergence = vae.elbo(rng, images)  # type: ignore[arg-type]
-            return -tg.mean(reconstruction - divergence)
+            return -tg.mean(reconstruction - tg.sum(divergence, axis=1))
 
         return vae.parameters(), loss
 

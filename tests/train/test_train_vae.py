@@ -1,4 +1,4 @@
-"""Training tier: each model reaches its gate with one calibrated seed (``pytest -m train``)."""
+"""Training tier: variational autoencoders reach their gates with one calibrated seed (``pytest -m train``)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 import tinygen as tg
 from tinygen import optim, training
-from tinygen.models.vae import VAE, State, evaluate, step
+from tinygen.models.vae import BinomialLikelihood, State, evaluate, perceptron, step
 from tinygen.random import Generator
 
 pytestmark = [pytest.mark.train, pytest.mark.host]
@@ -22,7 +22,7 @@ def test_vae_on_digits() -> None:
     rng = Generator(0)
     digits = tg.data.load("digits8").images.reshape(-1, 64)
     digits = digits[rng.spawn("split").permutation(len(digits), device="cpu").numpy()]
-    vae = VAE(64, 2, levels=16, rng=rng.spawn("parameters"))
+    vae = perceptron(64, 2, likelihood=BinomialLikelihood(16), rng=rng.spawn("parameters"))
     batches = tg.data.Batches(digits[297:], size=100, rng=rng.spawn("batches"))
     state = State(vae, optim.Adam(vae.parameters(), lr=2e-3), batches, rng.spawn("noise"))
     training.run(state, step, 1500, progress=False)
