@@ -22,21 +22,23 @@ from tinygen.nn import Parameter
 from tinygen.tensor import Tensor, raw
 
 MARGIN = 1e-3
+MOST_STEPS = 24  # 17 were needed for w·û up to 10⁶ and targets up to 10⁶, in float64
 
 
 class Activation(NamedTuple):
-    """h, its slope h′(a) ∈ (0, steepest] given a and h(a), and the largest slope."""
+    """h, its slope h′(a) ∈ (0, steepest] given a and h(a), the largest slope; convex before 0 and concave after?"""
 
     h: Callable[[Any], Any]
     slope: Callable[[Any, Any], Any]
     steepest: float
+    s_shaped: bool = True
 
 
 ACTIVATIONS = {
     "tanh": Activation(ops.tanh, lambda a, h: 1.0 - h * h, 1.0),
     "arctan": Activation(ops.arctan, lambda a, h: 1.0 / (1.0 + a * a), 1.0),
     "sigmoid": Activation(ops.sigmoid, lambda a, h: h * (1.0 - h), 0.25),
-    "softplus": Activation(ops.softplus, lambda a, h: ops.sigmoid(a), 1.0),
+    "softplus": Activation(ops.softplus, lambda a, h: ops.sigmoid(a), 1.0, s_shaped=False),
 }
 
 
@@ -46,8 +48,8 @@ class Planar(Layer):
     û is u changed along w so that w·û = m(w·u) with m(x) = −(1 − MARGIN)/L + log(1 + eˣ), L the steepest slope of h
     (FLOW-13).  With w = 0 the layer is a shift.  w, u, b start normal with standard deviation ``spread``.
 
-    ``to_latent`` finds α = w·z, the root of α + (w·û) h(α + b) = w·x, by Newton's method inside a bracket, and takes
-    two recorded Newton steps from it, which make its derivatives right to third order.
+    ``to_latent`` finds a = w·z + b, the root of a + (w·û) h(a) = w·x + b, by Newton's method on raw arrays, and takes
+    two recorded steps from there, which make its derivatives right to third order.
 
     >>> import tinygen as tg
     >>> layer = tg.flows.Planar(2, rng=tg.random.Generator(0)).astype("float64")
@@ -74,12 +76,12 @@ class Planar(Layer):
 
     def _to_latent(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         direction, product = self.direction()
-        target = ops.matmul(x, self.w)
-        alpha = Tensor(planar_root(ACTIVATIONS[self.activation], *map(raw, (target, product, self.b))))
+        target = ops.matmul(x, self.w) + self.b
+        a = Tensor(planar_root(ACTIVATIONS[self.activation], raw(target), raw(product)))
         for _ in range(2):
-            h, slope = self._ridge(alpha + self.b)
-            alpha = alpha - (alpha + product * h - target) / (1.0 + product * slope)
-        h, slope = self._ridge(alpha + self.b)
+            h, slope = self._ridge(a)
+            a = a - (a + product * h - target) / (1.0 + product * slope)
+        h, slope = self._ridge(a)
         return x - ops.outer(h, direction), -ops.log1p(product * slope)  # FLOW-12
 
     def direction(self) -> tuple[Tensor, Tensor]:
@@ -101,29 +103,32 @@ class Planar(Layer):
         return f"{self.dim}, {self.activation!r}"
 
 
-def planar_root(kind: Activation, target: Array, product: Array, b: Array) -> Array:
-    """α with F(α) = α + c h(α + b) − target = 0, to the last bits, on raw arrays; c is ``product`` > −1/L.
+def planar_root(kind: Activation, target: Array, product: Array) -> Array:
+    """a with F(a) = a + c h(a) = target, up to rounding, on raw arrays; c is ``product`` > −1/L, so F rises.
 
-    F′ = 1 + c h′ lies between 1 and 1 + cL, so the distance from α = target, where F = c h(target + b), to the root
-    lies between two known numbers: a bracket for every h.  Each step is Newton's, or where that leaves the bracket, to
-    its middle.  On the host it ends when no number moves any more; on a device, where looking would synchronise,
-    after a fixed number of steps.
+    F′ = 1 + c h′ lies between 1 and 1 + cL, so the distance from a = target, where F is off by c h(target), to the
+    root lies between two known numbers.  Between there and the root F bends one way only, the s-shaped h being convex
+    before 0 and concave after; so Newton's method from the right end never passes the root: it starts at the lower end
+    where F is concave, and at the upper end where it is convex.  On the host it stops when every F is met up to
+    rounding; on a device, where looking would synchronise, it takes as many steps as the worst case needs.
     """
     xp = namespace(target)
-    gap = product * kind.h(target + b)
-    ends = target - gap, target - gap / (1.0 + product * kind.steepest)
+    off = product * kind.h(target)
+    ends = target - off, target - off / (1.0 + product * kind.steepest)
     low, high = xp.minimum(*ends), xp.maximum(*ends)
-    alpha = 0.5 * (low + high)
-    enough = 4.0 * float(np.finfo(target.dtype).eps)
-    for _ in range(2 * np.finfo(target.dtype).nmant):
-        a = alpha + b
+    if kind.s_shaped:
+        after = target > product * kind.h(xp.zeros_like(target))  # F(0) < target: the root is above 0
+        low, high = xp.where(after, xp.maximum(low, 0.0), low), xp.where(after, high, xp.minimum(high, 0.0))
+        concave = after == (product > 0)
+    else:
+        concave = xp.zeros_like(target) > product
+    a = xp.where(concave, low, high)
+    rounding = 4.0 * float(np.finfo(target.dtype).eps)
+    for _ in range(MOST_STEPS):
         h = kind.h(a)
-        value = alpha + product * h - target
-        low, high = xp.where(value <= 0, alpha, low), xp.where(value >= 0, alpha, high)
-        moved = alpha - value / (1.0 + product * kind.slope(a, h))
-        moved = xp.where((moved >= low) & (moved <= high), moved, 0.5 * (low + high))
-        settled = abs(moved - alpha) <= enough * (1.0 + abs(alpha))
-        alpha = moved
-        if checks_values(alpha) and bool(settled.all()):
+        pushed = product * h
+        rest = a + pushed - target
+        if checks_values(a) and bool((abs(rest) <= rounding * (abs(a) + abs(pushed) + abs(target))).all()):
             break
-    return alpha
+        a = a - rest / (1.0 + product * kind.slope(a, h))
+    return a
