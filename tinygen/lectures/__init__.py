@@ -11,7 +11,8 @@ CHAPTERS = (
     "gan", "gan_optimum", "gan_learning", "gan_tricks",
     "wasserstein", "wasserstein_norms", "translation",
     "style", "style_images", "convolution", "convolution_networks", "autoencoders", "variational", "flows",
-    "flows_planar", "flows_coupling", "autoregressive", "text", "text_sequences", "applications", "engine",
+    "flows_planar", "flows_coupling", "autoregressive", "text", "text_sequences", "applications",
+    "engine", "engine_logarithms",
 )  # fmt: skip
 
 

@@ -376,7 +376,7 @@ TXT_7 = Claim(
 
 def two_errors(y: Array, first: int, second: int) -> Array:
     """2 ŷ − y₁ − y₂."""
-    return error_of(y, first) + error_of(y, second)
+    return np.asarray(error_of(y, first) + error_of(y, second))
 
 
 @TXT_7.part(g=vectors(sizes(2, 10)), first=st.integers(0, 9), second=st.integers(0, 9))
@@ -389,7 +389,7 @@ def two_targets(g: Array, first: int, second: int, *, error: Any = two_errors) -
 
 @two_targets.falsification("one ŷ for both targets")
 def one_prediction(y: Array, first: int, second: int) -> Array:
-    return two_errors(y, first, second) - y
+    return np.asarray(two_errors(y, first, second) - y)
 
 
 class Corpus(NamedTuple):
