@@ -72,7 +72,7 @@ class Planar(Layer):
     def _to_data(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         direction, product = self.direction()
         h, slope = self._ridge(ops.matmul(z, self.w) + self.b)
-        return z + ops.outer(h, direction), ops.log1p(product * slope)  # FLOW-7, FLOW-11
+        return z + ops.expand_dims(h, 1) * direction, ops.log1p(product * slope)  # FLOW-7, FLOW-11
 
     def _to_latent(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         direction, product = self.direction()
@@ -82,11 +82,11 @@ class Planar(Layer):
             h, slope = self._ridge(a)
             a = a - (a + product * h - target) / (1.0 + product * slope)
         h, slope = self._ridge(a)
-        return x - ops.outer(h, direction), -ops.log1p(product * slope)  # FLOW-12
+        return x - ops.expand_dims(h, 1) * direction, -ops.log1p(product * slope)  # FLOW-12
 
     def direction(self) -> tuple[Tensor, Tensor]:
         """û (dim,) and w·û, which is above −1/L: the constraint of FLOW-13."""
-        product, squared = ops.dot(self.w, self.u), ops.dot(self.w, self.w)
+        product, squared = ops.sum(self.w * self.u), ops.sum(self.w * self.w)
         least = (MARGIN - 1.0) / ACTIVATIONS[self.activation].steepest
         wanted = ops.softplus(product) + least
         there = squared > float(np.finfo(squared.dtype).tiny)  # else w = 0, and nothing depends on w·z
