@@ -56,7 +56,7 @@ def optimal_pairwise(labels: tg.Tensor, p: tg.Tensor, q: tg.Tensor) -> tg.Tensor
 
 @GAN_15.part(laws_given=conditionals())
 def optimum_of_pairs(laws_given: Conditional, *, discriminator: Any = optimal_pairwise) -> Iterator[Check]:
-    """Autodiff finds no slope of V over pairs (x, y) at D*, a concave problem; V there is that of the divergences."""
+    """Autodiff finds no slope of V, summed over pairs (x, y) and concave in the logits, at D*."""
     labels, p, q = map(tg.tensor, laws_given)
     D = discriminator(labels, p, q)
     scores = tg.tensor((tg.log(D) - tg.log(1.0 - D)).numpy(), requires_grad=True)
