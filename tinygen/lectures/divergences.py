@@ -403,6 +403,26 @@ def without_minus_one(mean: tg.Tensor, deviation: tg.Tensor) -> tg.Tensor:
     return kl_from_standard(mean, deviation) + 0.5 * mean.size
 
 
+def isotropic_kl(mean: tg.Tensor, deviation: float) -> tg.Tensor:
+    """k/2 (τ² − 1 − ln τ²) + ½ ‖μ‖²."""
+    return 0.5 * mean.size * (deviation**2 - 1.0 - 2.0 * math.log(deviation)) + 0.5 * tg.sum(mean**2)
+
+
+@DIV_5.part(mean=vectors(), deviation=floats(0.1, 5.0))
+def isotropic(mean: Array, deviation: float, *, kl: Any = isotropic_kl) -> Iterator[Check]:
+    """With one deviation τ for all k ≤ 8 dimensions: the multivariate closed form with covariance τ² I."""
+    mu, identity = tg.tensor(mean), tg.eye(len(mean))
+    general = kl_divergence(
+        MultivariateNormal(mu, deviation**2 * identity), MultivariateNormal(tg.zeros_like(mu), identity)
+    )
+    yield same("N(μ, τ² I)", kl(mu, deviation), general, LIN)
+
+
+@isotropic.falsification("the dimensions not counted")
+def one_dimension_only(mean: tg.Tensor, deviation: float) -> tg.Tensor:
+    return 0.5 * (deviation**2 - 1.0 - 2.0 * math.log(deviation)) + 0.5 * tg.sum(mean**2)
+
+
 # --- DIV-6 -------------------------------------------------------------------------------------------------------
 
 DIV_6 = Claim(

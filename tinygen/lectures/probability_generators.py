@@ -13,11 +13,7 @@ from hypothesis.extra import numpy as hnp
 import tinygen as tg
 from tinygen.distributions import MultivariateNormal
 from tinygen.lectures.claim import ALG, EXACT, FD, LIN, QUAD, Check, Claim, at_least, holds, same, within
-from tinygen.lectures.numerics import (
-    gauss_hermite,
-    gauss_legendre,
-    normal_cdf,
-)
+from tinygen.lectures.numerics import gauss_hermite, gauss_legendre, normal_cdf
 from tinygen.lectures.probability import HALF_LOG_TAU, Function, gaussian_spike, slope, standard_normal
 from tinygen.testing.strategies import arrays, floats, positive_definite, tables, vectors, well_conditioned
 
@@ -280,7 +276,7 @@ def root_of_covariance(mean: tg.Tensor, covariance: tg.Tensor, z: tg.Tensor) -> 
     return tg.linalg.cholesky(covariance) @ z + mean
 
 
-@PROB_7.part(mean=arrays(3), covariance=positive_definite(3), z=arrays(3), key=st.integers(0, 1000))
+@PROB_7.part(most=25, mean=arrays(3), covariance=positive_definite(3), z=arrays(3), key=st.integers(0, 1000))
 def several_dimensions(
     mean: Array, covariance: Array, z: Array, key: int, *, draw: Any = root_of_covariance
 ) -> Iterator[Check]:
@@ -421,7 +417,7 @@ def decode(law: TwoModes, z: tg.Tensor) -> tg.Tensor:
     return tg.root(lambda x, level: law.cumulated(x) - level, (-end, end), cumulated_normal(z))
 
 
-@PROB_9.part(half=floats(0.0, 1.5), deviation=floats(0.5, 1.0), position=arrays(3, -0.9, 0.9))
+@PROB_9.part(most=12, half=floats(0.0, 1.5), deviation=floats(0.5, 1.0), position=arrays(3, -0.9, 0.9))
 def change_of_variables(
     half: float, deviation: float, position: Array, *, f: Any = encode, g: Any = decode
 ) -> Iterator[Check]:
@@ -451,7 +447,7 @@ def peaks(density: Array) -> int:
     return int(((density[1:-1] > density[:-2]) & (density[1:-1] > density[2:])).sum())
 
 
-@PROB_9.part(half=floats(1.5, 2.0), deviation=floats(0.5, 1.0))
+@PROB_9.part(most=12, half=floats(1.5, 2.0), deviation=floats(0.5, 1.0))
 def one_mode_in_latent_space(half: float, deviation: float, *, f: Any = encode) -> Iterator[Check]:
     """The density of X has two local maxima, that of f(X), p(x)/f′(x) over f(x), has one."""
     law = TwoModes(half, deviation)
