@@ -9,11 +9,15 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from tinygen import nn
+from tinygen.random import Generator
 
 Array = np.ndarray
 Size = int | st.SearchStrategy[int]
@@ -137,3 +141,14 @@ def logits(size: Size = sizes(2, 8), bound: float = 800.0) -> Strategy:
 
 def _drawn(draw: st.DrawFn, size: Size) -> int:
     return size if isinstance(size, int) else draw(size)
+
+
+@st.composite
+def networks(draw: st.DrawFn, inputs: int, outputs: int, widest: int = 8, deepest: int = 2) -> nn.Module:
+    """Smooth networks from (n, inputs) to (n, outputs) in float64; the simplest is one linear layer."""
+    rng = Generator(draw(st.integers(0, 9999)))
+    widths = draw(st.lists(st.integers(1, widest), max_size=deepest))
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise([inputs, *widths, outputs]):
+        layers += [nn.Linear(before, after, rng=rng), draw(st.sampled_from([nn.Tanh, nn.Softplus]))()]
+    return nn.Sequential(*layers[:-1]).astype(np.float64)
