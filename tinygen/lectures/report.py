@@ -207,6 +207,16 @@ def errata(found: Sequence[Report]) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+def errata_without_counterexamples() -> str:
+    """The text of errata.md without running anything; lines that start with > are empty."""
+    claims = {claim.id: claim for claim in chosen([])}
+    found = []
+    for name, part, number in falsifying(list(claims.values()), printed=True):
+        wrong = claims[name].parts[part or 0].falsifications[number]
+        found.append(Report(wrong.erratum, name, wrong.what, 0, "", 0.0, None, 0.0, "", {}, expected=False))
+    return errata(found)
+
+
 def _erratum_lines(claim: Claim, report: Report) -> list[str]:
     lines = [f"In {claim.id}, {claim.title} (notes {claim.sources}): {report.title}. Printed:", ""]
     lines += _math(_printed(claim, report))
