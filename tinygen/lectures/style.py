@@ -428,7 +428,7 @@ def mixing(net: Synthesis, layer: int, *, cross: Any = crossed) -> Iterator[Chec
     """Other rows from a layer on leave what comes before it bit-identical; that layer already reads the others."""
     layers = len(net.mix)
     layer = min(layer, layers)
-    first, second = (to_rows(tg.tensor(w), layers) for w in (net.w, net.other))
+    first, second = (tg.tensor(np.repeat(w[:, None], layers, axis=1)) for w in (net.w, net.other))
     mixed, original = features(net, cross(first, second, layer)), features(net, first)
     for number in range(layer):
         yield same(f"layer {number}", mixed[number], original[number], EXACT)
