@@ -76,7 +76,7 @@ def reverse(f: Map, x: tg.Tensor, cotangent: tg.Tensor) -> tg.Tensor:
     return tg.vjp(f, x)[1](cotangent)[0]
 
 
-@ENG_1.part(matrix=well_conditioned(sizes(1, 5)), x=arrays(5), v=normals(5), cotangent=normals(5), most=6)
+@ENG_1.part(matrix=well_conditioned(sizes(1, 5)), x=arrays(5), v=normals(5), cotangent=normals(5), most=12)
 def adjoint(matrix: Array, x: Array, v: Array, cotangent: Array, *, pullback: Any = reverse) -> Iterator[Check]:
     """For 22 maps: ⟨v, Jᵀȳ⟩ by the backward walk equals ⟨Jv, ȳ⟩ with Jv by a complex step through NumPy."""
     n = len(matrix)
