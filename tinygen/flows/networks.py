@@ -43,7 +43,7 @@ def _start_at_zero(layer: Any) -> None:
 class MaskedPerceptron(nn.Module):
     """A perceptron whose outputs t, shift and log-scale, see the inputs before t alone (MADE, Germain et al. 2015).
 
-    Hidden units take the degrees 1 … dim − 1 in turn.  ``skip`` adds a masked linear map from input to output, with
+    Degrees of hidden units are spread evenly from 1 to dim − 1.  ``skip`` adds a masked linear map from input to output, with
     which a linear dependence needs no hidden unit.  The context is seen by every unit of the first hidden layer.
     """
 
@@ -60,7 +60,8 @@ class MaskedPerceptron(nn.Module):
         if not hidden:
             raise ValueError("MaskedPerceptron: hidden needs at least one width")
         positions = np.arange(1, dim + 1)
-        degrees = [positions, *(np.arange(width) % max(dim - 1, 1) + (dim > 1) for width in hidden)]
+        lowest = 0 if context or dim == 1 else 1  # units of degree 0 see the context alone, for the first coordinate
+        degrees = [positions, *(np.linspace(lowest, dim - 1, width).round() for width in hidden)]
         self.layers = nn.ModuleList(
             nn.MaskedLinear(nn.autoregressive_mask(seen, unit, strict=False), rng=rng)
             for seen, unit in pairwise(degrees)

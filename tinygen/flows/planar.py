@@ -90,8 +90,12 @@ class Planar(Layer):
         least = (MARGIN - 1.0) / ACTIVATIONS[self.activation].steepest
         wanted = ops.softplus(product) + least
         there = squared > float(np.finfo(squared.dtype).tiny)  # else w = 0, and nothing depends on w·z
-        along = ops.where(there, (wanted - product) / ops.where(there, squared, 1.0), 0.0)
-        return self.u + along * self.w, ops.where(there, wanted, product)
+        scale = ops.where(there, squared, 1.0)
+        direction = self.u + ops.where(there, (wanted - product) / scale, 0.0) * self.w
+        wanted = ops.where(there, wanted, product)
+        # For w·u ≪ −1 the sum cancels.  What w·û lacks is rounding, in truth 0: it is added as a constant.
+        lacks = raw(wanted) - (raw(self.w) * raw(direction)).sum()
+        return direction + Tensor(lacks / raw(scale) * raw(self.w)), wanted
 
     def _ridge(self, a: Tensor) -> tuple[Tensor, Tensor]:
         """h(a) and h′(a)."""
