@@ -34,7 +34,7 @@ DIV_1 = Claim(
     "Kullback–Leibler divergence",
     r"\mathrm{KL}(p\,\|\,q)=\mathbb E_p\ln\frac{p(x)}{q(x)}=-\sum_xp(x)\ln\frac{q(x)}{p(x)}",
     sources="000 001 002 003 004",
-    assumptions=r"+\infty unless q>0 wherever p>0; terms with p(x)=0 are 0",
+    assumptions="+∞ unless q > 0 wherever p > 0; terms with p(x) = 0 are 0",
 )
 
 

@@ -104,7 +104,7 @@ PROB_2 = Claim(
     r"p(x_1,\dots,x_N\mid\theta)=\prod_ip(x_i\mid\theta)\to\max_\theta,\qquad"
     r"-\mathbb E_{\hat p}\ln p_\theta=H(\hat p)+\mathrm{KL}(\hat p\,\|\,p_\theta)",
     sources="001",
-    assumptions=r"independent draws; \hat p absolutely continuous with respect to p_\theta",
+    assumptions="independent draws; p_θ > 0 wherever data are",
 )
 
 

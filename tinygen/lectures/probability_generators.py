@@ -165,7 +165,7 @@ PROB_6 = Claim(
     "Push-forward expectation",
     r"\mathbb E_{z\sim p_z}\,\varphi(G(z))=\mathbb E_{x\sim q}\,\varphi(x)\quad\text{if }G(z)\sim q",
     sources="000 001",
-    assumptions=r"\varphi is integrable; G need not be invertible",
+    assumptions="φ is integrable; G need not be invertible",
 )
 
 
@@ -216,7 +216,7 @@ PROB_7 = Claim(
     r"x\sim N(\mu,\sigma^2)\iff x=\sigma z+\mu,\ z\sim N(0,1),\qquad"
     r"\partial_\mu\mathbb E\varphi=\mathbb E\varphi'(x),\quad\partial_\sigma\mathbb E\varphi=\mathbb E[z\varphi'(x)]",
     sources="001 003",
-    assumptions=r"\sigma>0; \varphi is differentiable and grows at most like a polynomial",
+    assumptions="σ > 0; φ is differentiable and grows at most like a polynomial",
 )
 
 
