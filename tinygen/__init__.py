@@ -28,7 +28,9 @@ __all__ = [
     "random", "root", "save", "set_default_device", "set_default_dtype", "vjp", *_operations,
 ]  # fmt: skip
 
-_ON_DEMAND = {"distributions", "divergences", "flows", "lectures", "metrics", "models", "plots", "testing", "training"}
+_ON_DEMAND = {
+    "adversarial", "distributions", "divergences", "flows", "lectures", "metrics", "models", "plots", "testing", "training",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
