@@ -250,6 +250,22 @@ def test_other_bases(device: str) -> None:
         flows.Flow([flows.Affine(2)], tg.distributions.Normal(0.0, 1.0))
 
 
+def test_a_trained_base_gets_its_gradient(device: str) -> None:
+    """x = 2 (μ + ε): ∂ Σ x / ∂μ is 2 for each draw, and a base that cannot give it says so."""
+    loc = tg.tensor(np.array([1.0]), requires_grad=True)
+    layer = flows.Affine(1).astype(np.float64)
+    layer.log_scale.assign(tg.tensor(np.log([2.0])))
+    x, _ = flows.Flow([layer], tg.distributions.Normal(loc, 1.0)).rsample_and_log_prob(Generator(0), 5)
+    np.testing.assert_allclose(tg.grad(tg.sum(x), loc)[0].numpy(), 10.0, rtol=1e-12)
+    mixture = tg.distributions.Mixture(
+        [0.5, 0.5], [tg.distributions.Independent(tg.distributions.Normal(part, 1.0)) for part in (loc, loc + 3.0)]
+    )
+    flow = flows.Flow([layer], mixture)
+    assert flow.sample(Generator(0), 5).shape == (5, 1)
+    with pytest.raises(ValueError, match="rsample"):
+        flow.rsample_and_log_prob(Generator(0), 5)
+
+
 def test_wrong_flows_are_refused(device: str) -> None:
     with pytest.raises(TypeError, match=r"needs one or more flows\.Layer, got none"):
         flows.Flow([])

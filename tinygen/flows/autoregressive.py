@@ -48,7 +48,9 @@ class _Autoregressive(Layer):
     ) -> None:
         self.dim, self.context = dim, context
         self.bound = nn.Parameter(ops.full((), bound))
-        self.network = network or MaskedPerceptron(dim, hidden, activation, context=context, rng=rng)
+        if network is None:
+            network = MaskedPerceptron(dim, hidden, activation, context=context, rng=rng)
+        self.network = network
 
     def shift_and_log_scale(self, rows: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """m and s (N, dim); at t they depend on rows before t alone."""

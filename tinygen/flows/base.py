@@ -97,8 +97,8 @@ class Inverse(Layer):
 class Flow(Layer):
     """Layers in the order of generation, f₁ first, over a base distribution of z₀: a density that can be sampled.
 
-    ``base`` has log_prob (N, dim) → (N,) and sample, as ``tg.distributions`` have; by default it is N(0, I).  A given
-    one lives on its own device.  A Flow is a layer too, so flows nest (an inner one's base plays no part).
+    ``base`` is a distribution of rows, or of dim numbers; by default N(0, I).  A given one keeps its own device, and
+    its parameters are not among the flow's.  A Flow is a layer too, so flows nest (an inner one's base plays no part).
 
     >>> import tinygen as tg
     >>> flow = tg.flows.Flow([tg.flows.Affine(2)])  # starts as the identity
@@ -150,7 +150,8 @@ class Flow(Layer):
 
         E[log p(x) + U(x)] over them is the reverse KL divergence to exp(−U)/Z, up to log Z.
         """
-        z = self._draw(rng, n)
+        trained = self.base is not None and any(tensor.requires_grad for tensor in self.base._tensors())
+        z = self.base.rsample(rng, (n,)) if self.base is not None and trained else self._draw(rng, n)
         x, log_det = self.to_data(z, context)
         return x, self._base_log_prob(z) - log_det
 

@@ -54,7 +54,9 @@ class AffineCoupling(Layer):
         self.dim, self.context = dim, context
         self.kept, self.changed = (Constant(ops.tensor(part, dtype=default_dtype())) for part in (mask, ~mask))
         self.bound = nn.Parameter(ops.full((), bound))
-        self.network = network or perceptron(dim + context, hidden, 2 * dim, activation, rng=rng)
+        if network is None:
+            network = perceptron(dim + context, hidden, 2 * dim, activation, rng=rng)
+        self.network = network
 
     def _to_data(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         shift, log_scale = self.shift_and_log_scale(z, context)

@@ -43,8 +43,9 @@ def _start_at_zero(layer: Any) -> None:
 class MaskedPerceptron(nn.Module):
     """A perceptron whose outputs t, shift and log-scale, see the inputs before t alone (MADE, Germain et al. 2015).
 
-    Degrees of hidden units are spread evenly from 1 to dim − 1.  ``skip`` adds a masked linear map from input to output, with
-    which a linear dependence needs no hidden unit.  The context is seen by every unit of the first hidden layer.
+    Degrees of hidden units are spread evenly from 1 to dim − 1.  ``skip`` adds a masked linear map from input to
+    output, with which a linear dependence needs no hidden unit.  The context is seen by every unit of the first hidden
+    layer; units of degree 0 then see nothing else, and serve the first coordinate.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class MaskedPerceptron(nn.Module):
         if not hidden:
             raise ValueError("MaskedPerceptron: hidden needs at least one width")
         positions = np.arange(1, dim + 1)
-        lowest = 0 if context or dim == 1 else 1  # units of degree 0 see the context alone, for the first coordinate
+        lowest = 0 if context or dim == 1 else 1
         degrees = [positions, *(np.linspace(lowest, dim - 1, width).round() for width in hidden)]
         self.layers = nn.ModuleList(
             nn.MaskedLinear(nn.autoregressive_mask(seen, unit, strict=False), rng=rng)
@@ -92,7 +93,7 @@ class CausalNetwork(nn.Module):
 
     A strict first convolution, then one block for each dilation, h + W (tanh(·) ⊙ σ(·)) as in WaveNet (van den Oord et
     al. 2016), and a strict linear map of the last ``taps`` values beside them.  With kernel 2 and dilations 1, 2, …,
-    2^(k−1) it sees 2ᵏ + 1 values back.
+    2^(k−1) it sees 2ᵏ + 1 values back, and ``taps`` values by the linear map.
     """
 
     def __init__(
