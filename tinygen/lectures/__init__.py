@@ -10,9 +10,9 @@ CHAPTERS = (
     "probability", "probability_generators", "divergences", "divergences_bounded", "transport",
     "gan", "gan_optimum", "gan_learning", "gan_tricks",
     "wasserstein", "wasserstein_norms", "translation",
-    "style", "style_images", "convolution", "convolution_networks", "autoencoders", "variational", "latent_space", "flows",
-    "flows_planar", "flows_coupling", "autoregressive", "autoregressive_flows",
-    "distillation", "text", "text_sequences", "applications",
+    "style", "style_images", "convolution", "convolution_networks", "autoencoders", "variational", "latent_space",
+    "flows", "flows_planar", "flows_coupling", "autoregressive", "autoregressive_flows", "distillation",
+    "text", "text_sequences", "applications",
     "engine", "engine_logarithms",
 )  # fmt: skip
 

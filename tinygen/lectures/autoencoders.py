@@ -160,8 +160,8 @@ def descent(network: Network, *, smoothness: Any = curvature) -> Iterator[Check]
     yield at_least("promised decrease is kept", promised, after, ALG)
 
 
-@descent.falsification("factor 2/n forgotten")
-def not_averaged(codes: Array) -> float:
+@descent.falsification("curvature taken ten times too small")
+def too_flat(codes: Array) -> float:
     return 0.1 * curvature(codes)
 
 

@@ -219,7 +219,7 @@ def before(weights: tg.Tensor) -> tg.Tensor:
     return tg.tril(weights, -1)
 
 
-@AR_2.part(net=conditioners(2), most=8)
+@AR_2.part(net=conditioners(2), most=5)
 def integrates(net: Conditioner, *, seen: Any = before) -> Iterator[Check]:
     """With nonlinear means and deviations the density of two variables integrates to 1."""
     grid, w = gauss_legendre(-16.0, 16.0, 12, 32)  # |μ| ≤ 2 and 0.4 ≤ σ ≤ 2: beyond it is less than 1e-11

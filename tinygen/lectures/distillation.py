@@ -470,7 +470,7 @@ def cholesky_factor(mean: tg.Tensor, C: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor
     return tg.linalg.cholesky(C), mean
 
 
-@AR_13.part(lesson=lessons(sizes(1, 3)), most=8)
+@AR_13.part(lesson=lessons(sizes(1, 3)), most=6)
 def distilled(lesson: Lesson, *, limit: Any = cholesky_factor) -> Iterator[Check]:
     """Newton steps on the scheme's loss by autodiff end at chol(C_T), μ_T and KL 0, with one pass of each a loss."""
     rows = np.array([(t, s) for t in range(lesson.teacher.T) for s in range(t + 1)])
@@ -494,7 +494,7 @@ def of_precision(C: tg.Tensor) -> tg.Tensor:
     return 0.5 * (tg.sum(tg.log(tg.diagonal(precision))) - tg.linalg.slogdet(precision)[1])
 
 
-@AR_13.part(lesson=lessons(sizes(2, 4)), most=8)
+@AR_13.part(lesson=lessons(sizes(2, 4)), most=6)
 def diagonal_student(lesson: Lesson, *, rest: Any = of_precision) -> Iterator[Check]:
     """A student without links between variables stops at the claimed KL: .598 for T = 4, a = .7."""
     T = lesson.teacher.T

@@ -329,7 +329,7 @@ def bayes(model: Linear, *, law: Any = posterior) -> Iterator[Check]:
 
 @bayes.falsification("prior forgotten: M = WᵀW/σ²")
 def least_squares(W: tg.Tensor, b: tg.Tensor, sigma: float, x: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
-    M = W.mT @ W / sigma**2 + 1e-6 * tg.eye(W.shape[1])
+    M = W.mT @ W / sigma**2 + 1e-6 * tg.eye(W.shape[1])  # a regular matrix also where W is not
     return tg.linalg.solve(M, W.mT @ (x - b)) / sigma**2, tg.linalg.inv(M)
 
 
