@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import tinygen as tg
 from tinygen import optim
 from tinygen.distributions import Normal
-from tinygen.models.linear_vae import LinearVAE, State, fit_probabilistic_pca, largest_angle, step
+from tinygen.models.linear_vae import LinearVAE, State, collapsed_kl, fit_probabilistic_pca, largest_angle, step
 from tinygen.random import Generator
 
 D, K = 5, 2
@@ -115,6 +115,26 @@ def test_the_optimum_makes_the_bound_tight(device: str) -> None:
     assert abs(float(tg.mean(vae.elbo(tg.tensor(x)))) - best.log_likelihood) < 1e-10
     slopes = tg.grad(tg.mean(vae.elbo(tg.tensor(x))), vae.parameters())
     assert max(np.abs(slope.numpy()).max() for slope in slopes) < 1e-10
+
+
+@settings(max_examples=20)
+@given(st.floats(0.1, 5.0), st.floats(0.2, 1.5), st.floats(0.3, 5.0))
+def test_collapsed_kl_is_what_a_search_finds(device: str, variance: float, noise: float, beta: float) -> None:
+    """One dimension, x ~ N(0, λ): of all (w, mean factor, t) none has a larger reconstruction − β KL (VAE-9)."""
+
+    def objective(w: np.ndarray, factor: np.ndarray, log_t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        t2 = np.exp(2 * log_t)
+        kl = 0.5 * (factor**2 * variance + t2 - 1 - 2 * log_t)
+        return -((1 - w * factor) ** 2 * variance + w**2 * t2) / (2 * noise**2) - beta * kl, kl
+
+    best = max(variance, beta * noise**2)
+    w2 = best - beta * noise**2
+    at = (np.sqrt(w2), np.sqrt(w2) / best, 0.5 * np.log(beta * noise**2 / best))
+    value, kl = objective(*(np.array(number) for number in at))
+    np.testing.assert_allclose(collapsed_kl(variance, noise, beta), kl, atol=1e-12)
+    rng = np.random.default_rng(0)
+    other, _ = objective(*(number + rng.normal(size=2000) * 10.0 ** rng.uniform(-4, 1, 2000) for number in at))
+    assert (other <= value + 1e-9 * abs(value)).all()  # rounding where a random point is the optimum itself
 
 
 def test_angles() -> None:
