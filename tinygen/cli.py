@@ -65,7 +65,8 @@ def _verify(options: argparse.Namespace) -> Status:
     from tinygen.lectures import report, running
 
     examples = options.examples or (4 if options.quick else 25)
-    settings = running.Settings(examples, options.seed, options.device, options.jobs)
+    shrink = not options.falsify or options.as_printed
+    settings = running.Settings(examples, options.seed, options.device, options.jobs, shrink)
     try:
         with device(options.device):
             claims = running.chosen(options.ids)

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tinygen.checkpoint import replace_file
@@ -168,26 +169,31 @@ def catalogue() -> str:
     lines = [CATALOGUE]
     for chapter in CHAPTERS:
         module = importlib.import_module(f"tinygen.lectures.{chapter}")
-        lines += [f"## {(module.__doc__ or chapter).splitlines()[0].rstrip('.')}", ""]
+        lines += [f"## {_heading(module)}", ""]
         for entry in vars(module).values():
             if isinstance(entry, Claim | Unchecked) and not entry.id.startswith("E-"):
-                lines += [f"### {entry.id} · {entry.title}", ""]
-                lines += [f"Not checked: {entry.reason}", ""] if isinstance(entry, Unchecked) else _claim_lines(entry)
+                lines += [f"### {entry.id} · {_plain(entry.title)}", ""]
+                lines += (
+                    [f"Not checked: {_plain(entry.reason)}", ""]
+                    if isinstance(entry, Unchecked)
+                    else _claim_lines(entry)
+                )
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _claim_lines(claim: Claim) -> list[str]:
     lines = [*_math(claim.statement)]
     if claim.assumptions:
-        lines += [f"Assumes: {claim.assumptions}", ""]
+        lines += [f"Assumes: {_plain(claim.assumptions)}", ""]
     for part in claim.parts:
-        lines.append(f"- {part.what}")
+        lines.append(f"- {_plain(part.what)}")
         lines += [f"  - refuted: {_named(wrong)}" for wrong in part.falsifications]
     return [*lines, "", f"Sources: {claim.sources}", ""]
 
 
 def _named(wrong: Falsification) -> str:
-    return f"[{wrong.erratum}](errata.md#{wrong.erratum.lower()}), {wrong.what}" if wrong.erratum else wrong.what
+    what = _plain(wrong.what)
+    return f"[{wrong.erratum}](errata.md#{wrong.erratum.lower()}), {what}" if wrong.erratum else what
 
 
 def errata(found: Sequence[Report]) -> str:
@@ -200,7 +206,9 @@ def errata(found: Sequence[Report]) -> str:
         numbered.setdefault(report.id, []).extend(_erratum_lines(claim, report))
     for entry in entries():
         if isinstance(entry, Unchecked) and entry.id.startswith("E-"):
-            numbered.setdefault(entry.id, []).extend([f"{entry.title}. Not checked: {entry.reason}", ""])
+            numbered.setdefault(entry.id, []).extend(
+                [f"{_plain(entry.title)}. Not checked: {_plain(entry.reason)}", ""]
+            )
     lines = [ERRATA]
     for number in sorted(numbered):
         lines += [f"## {number}", "", *numbered[number]]
@@ -218,11 +226,23 @@ def errata_without_counterexamples() -> str:
 
 
 def _erratum_lines(claim: Claim, report: Report) -> list[str]:
-    lines = [f"In {claim.id}, {claim.title} (notes {claim.sources}): {report.title}. Printed:", ""]
+    lines = [f"In {claim.id}, {_plain(claim.title)} (notes {claim.sources}): {_plain(report.title)}. Printed:", ""]
     lines += _math(_printed(claim, report))
-    lines += ["It is refuted by", "", f"> {report.failure}"]
+    lines += ["It is refuted by", "", f"> {_plain(report.failure)}"]
     lines += [f"> - `{name} = {value}`" for name, value in report.counterexample.items()]
     return [*lines, ""]
+
+
+def _heading(module: ModuleType) -> str:
+    """The first two sentences of a chapter's docstring: its number and its title."""
+    text = " ".join((module.__doc__ or module.__name__).split())
+    found = re.match(r"[^.]*\. [^.:]*", text)
+    return _plain(found.group() if found else text)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown leaves as it is."""
+    return re.sub(r"([*_<\\])", r"\\\1", text)
 
 
 def _math(formula: str) -> list[str]:

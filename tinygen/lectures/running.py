@@ -22,12 +22,15 @@ Progress = Callable[["Report"], None]
 
 @dataclass
 class Settings:
-    """How claims are run: random inputs for each part, their seed, the device, and how many processes."""
+    """How claims are run: random inputs for each part, their seed, the device, how many processes; and whether
+    counterexamples are made simple, which takes most of the time of falsifications.
+    """
 
     examples: int = 25
     seed: int = 0
     device: str = "cpu"
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    shrink: bool = True
 
 
 class Report(NamedTuple):
@@ -147,7 +150,7 @@ def _report(task: Task, settings: Settings) -> Report:
             wrong = part.falsifications[task.number]
             result = Result(wrong.erratum or claim.id, wrong.what)
             examples = max(FALSIFYING_EXAMPLES, settings.examples)
-            result = falsify(part, wrong, examples, settings.seed, settings.device)
+            result = falsify(part, wrong, examples, settings.seed, settings.device, settings.shrink)
     except Exception as error:
         notes = "\n".join(getattr(error, "__notes__", []))
         broken = f"{type(error).__name__}: {error}\n{notes}".strip()

@@ -41,8 +41,10 @@ def search(title: str, check: Callable[..., None], inputs: Strategies, examples:
     raise AssertionError(message)
 
 
-def repeated(once: Callable[..., None], inputs: Strategies, examples: int, seed: int) -> Callable[[], None]:
-    """``once`` with random inputs, shrunk where it fails: the inputs of its last call are then the simplest ones."""
+def repeated(
+    once: Callable[..., None], inputs: Strategies, examples: int, seed: int, shrink: bool = True
+) -> Callable[[], None]:
+    """``once`` with random inputs; where it fails, its last call has the simplest (without ``shrink``, the first)."""
     if not inputs:
         return once
     run = settings(
@@ -51,7 +53,7 @@ def repeated(once: Callable[..., None], inputs: Strategies, examples: int, seed:
         database=None,
         print_blob=False,
         report_multiple_bugs=False,
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
     return seeded(seed)(run(given(**inputs)(once)))
