@@ -29,7 +29,8 @@ __all__ = [
 ]  # fmt: skip
 
 _ON_DEMAND = {
-    "adversarial", "distributions", "divergences", "flows", "lectures", "metrics", "models", "plots", "testing", "training",
+    "adversarial", "distributions", "divergences", "flows", "lectures", "metrics", "models", "plots", "testing",
+    "training",
 }  # fmt: skip
 
 

@@ -26,13 +26,17 @@ class Objective:
         """What the discriminator pays for each logit of generated data."""
         raise NotImplementedError
 
-    def generator_loss(self, s: Tensor) -> Tensor:
-        """The generator's loss: the mean over a batch of its fakes' logits."""
-        return ops.mean(self._generator_loss(s))
+    def fooling_loss(self, s: Tensor) -> Tensor:
+        """What the generator pays for each logit of its data."""
+        raise NotImplementedError
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """Mean loss of the real logits plus mean loss of the fake ones."""
         return ops.mean(self.real_loss(real)) + ops.mean(self.fake_loss(fake))
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        """Mean loss of the generator at the logits of its data."""
+        return ops.mean(self.fooling_loss(fake))
 
     def output(self, s: Tensor) -> Tensor:
         """D as a function of the logit."""
@@ -41,9 +45,6 @@ class Objective:
     def optimal_discriminator(self, p: Any, q: Any) -> Tensor:
         """The output D that minimises p · real_loss + q · fake_loss at places with densities p and q (GAN-5)."""
         return optimal_discriminator(p, q)
-
-    def _generator_loss(self, s: Tensor) -> Tensor:
-        raise NotImplementedError
 
 
 def optimal_discriminator(p: Any, q: Any) -> Tensor:
@@ -78,7 +79,7 @@ class Minimax(Objective):
     def fake_loss(self, s: Tensor) -> Tensor:
         return ops.softplus(s)  # −ln(1 − σ(s))
 
-    def _generator_loss(self, s: Tensor) -> Tensor:
+    def fooling_loss(self, s: Tensor) -> Tensor:
         return -ops.softplus(s)
 
 
@@ -86,7 +87,7 @@ class Minimax(Objective):
 class NonSaturating(Minimax):
     """The same discriminator, and L_G = −ln D(G(z)): its slope −(1 − D) is large where D ≈ 0 (GAN-12)."""
 
-    def _generator_loss(self, s: Tensor) -> Tensor:
+    def fooling_loss(self, s: Tensor) -> Tensor:
         return ops.softplus(-s)
 
 
@@ -100,7 +101,7 @@ class LeastSquares(Objective):
     def fake_loss(self, s: Tensor) -> Tensor:
         return 0.5 * ops.square(s)
 
-    def _generator_loss(self, s: Tensor) -> Tensor:
+    def fooling_loss(self, s: Tensor) -> Tensor:
         return 0.5 * ops.square(s - 1.0)
 
     def output(self, s: Tensor) -> Tensor:
@@ -117,7 +118,7 @@ class Hinge(Objective):
     def fake_loss(self, s: Tensor) -> Tensor:
         return ops.relu(1.0 + s)
 
-    def _generator_loss(self, s: Tensor) -> Tensor:
+    def fooling_loss(self, s: Tensor) -> Tensor:
         return -s
 
     def output(self, s: Tensor) -> Tensor:
@@ -141,7 +142,7 @@ class Wasserstein(Objective):
     def fake_loss(self, s: Tensor) -> Tensor:
         return s
 
-    def _generator_loss(self, s: Tensor) -> Tensor:
+    def fooling_loss(self, s: Tensor) -> Tensor:
         return -s
 
     def output(self, s: Tensor) -> Tensor:
@@ -173,8 +174,8 @@ class _Wrapped(Objective):
     def fake_loss(self, s: Tensor) -> Tensor:
         return self.base.fake_loss(s)
 
-    def _generator_loss(self, s: Tensor) -> Tensor:
-        return self.base._generator_loss(s)
+    def fooling_loss(self, s: Tensor) -> Tensor:
+        return self.base.fooling_loss(s)
 
     def output(self, s: Tensor) -> Tensor:
         return self.base.output(s)
@@ -268,8 +269,8 @@ class ManyClasses(_Wrapped):
     def fake_loss(self, s: Tensor) -> Tensor:
         return self.base.fake_loss(self.logit(s))
 
-    def _generator_loss(self, s: Tensor) -> Tensor:
-        return self.base._generator_loss(self.logit(s))
+    def fooling_loss(self, s: Tensor) -> Tensor:
+        return self.base.fooling_loss(self.logit(s))
 
     def logit(self, s: Tensor) -> Tensor:
         """ln Z (…,), the logit of "real"."""
