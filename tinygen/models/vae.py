@@ -192,8 +192,13 @@ class State:
 
 
 def step(state: State) -> Mapping[str, Tensor]:
-    """One step up the bound (VAE-7): encode, draw z = μ + σ ε, decode, ascend."""
+    """One step up the bound of the next batch (VAE-7)."""
     (x,) = state.batches.next()
+    return ascend(state, x)
+
+
+def ascend(state: State, x: Tensor) -> Mapping[str, Tensor]:
+    """Encode, draw z = μ + σ ε, decode, and go up the bound of these data."""
     log_likelihood, kl = state.vae.elbo(state.rng, x)
     reconstruction, kl = tg.mean(log_likelihood), tg.mean(tg.sum(kl, axis=1))
     state.optimizer.minimize(state.beta * kl - reconstruction)
