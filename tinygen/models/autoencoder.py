@@ -129,7 +129,7 @@ def recoded(model: Autoencoder, matrix: np.ndarray) -> Autoencoder:
 
 
 def _linear_map(matrix: np.ndarray) -> nn.Linear:
-    made = nn.Linear(matrix.shape[1], matrix.shape[0], bias=False)
+    made = nn.Linear(matrix.shape[1], matrix.shape[0], bias=False, rng=Generator(0))  # its values are replaced at once
     made.load_state_dict({"weight": matrix})
     return made
 
