@@ -85,7 +85,9 @@ def shown(value: Any) -> str:
         value = value.numpy()
     if isinstance(value, np.ndarray):
         return np.array2string(value, precision=6, threshold=50, separator=", ").replace("\n", "")
-    return value if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else repr(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else " ".join(repr(value).split())
 
 
 def host(value: Any) -> np.ndarray:
