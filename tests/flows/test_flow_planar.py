@@ -257,6 +257,17 @@ def test_a_step_of_maximum_likelihood_does_not_wait_for_the_device(device: str) 
             optimizer.minimize(-tg.mean(flow.log_prob(x)))
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("dim", DIMS)
+def test_it_starts_near_the_identity(dim: int, activation: str, device: str) -> None:
+    """With spread 0 to rounding (u is large where w happens to be small), else at a distance that grows with it."""
+    rows = random_rows(dim).astype(np.float32)
+    for spread, least, most in ((0.0, 0.0, 1e-4), (0.1, 1e-4, 10.0)):
+        layer = flows.Planar(dim, activation, spread, rng=Generator(dim))
+        moved = np.abs(layer.to_data(rows)[0].numpy() - rows.numpy()).max()
+        assert least <= moved <= most
+
+
 def test_points_with_one_projection_move_together(device: str) -> None:
     layer = random_layer("planar tanh", 3)
     across = np.linalg.svd(layer.w.numpy()[None])[2][1:]

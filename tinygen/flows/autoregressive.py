@@ -65,14 +65,12 @@ class _Autoregressive(Layer):
 
     def _sequential(self, y: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """v and log|det ∂v/∂y|, coordinate by coordinate: one pass for each (AR-6)."""
-        v = log_scales = ops.zeros_like(y)
+        v = ops.zeros_like(y)
         position = ops.arange(self.dim, device=y.device)
         for t in range(self.dim):
             shift, log_scale = self.shift_and_log_scale(v, context)
-            now = position == t
-            v = ops.where(now, (y - shift) * ops.exp(-log_scale), v)
-            log_scales = ops.where(now, log_scale, log_scales)
-        return v, -ops.sum(log_scales, axis=1)
+            v = ops.where(position == t, (y - shift) * ops.exp(-log_scale), v)
+        return v, -ops.sum(log_scale, axis=1)  # the last pass saw all that any s_t depends on
 
     def describe(self) -> str:
         return str(self.dim)

@@ -9,6 +9,7 @@ determinant stays above ``MARGIN``, so the inverse does not lose more than three
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -46,7 +47,8 @@ class Planar(Layer):
     """z + û h(w·z + b) on rows (N, dim), for h = tanh, arctan, sigmoid or softplus, always a bijection.
 
     û is u changed along w so that w·û = m(w·u) with m(x) = −(1 − MARGIN)/L + log(1 + eˣ), L the steepest slope of h
-    (FLOW-13).  With w = 0 the layer is a shift.  w, u, b start normal with standard deviation ``spread``.
+    (FLOW-13).  With w = 0 the layer is a shift.  w and b start as standard normals, and u so that û has the standard
+    deviation ``spread``, but for what the constraint changes: with 0 the layer starts as the identity.
 
     ``to_latent`` finds a = w·z + b, the root of a + (w·û) h(a) = w·x + b, by Newton's method on raw arrays, and takes
     two recorded steps from there, which make its derivatives right to third order.
@@ -60,14 +62,16 @@ class Planar(Layer):
     """
 
     def __init__(
-        self, dim: int, activation: str = "tanh", spread: float = 1.0, *, rng: random.Generator | None = None
+        self, dim: int, activation: str = "tanh", spread: float = 0.1, *, rng: random.Generator | None = None
     ) -> None:
         if activation not in ACTIVATIONS:
             raise ValueError(f"Planar: activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
         rng = rng or random.default()
         self.dim, self.activation = dim, activation
-        self.w, self.u = Parameter(spread * rng.normal(dim)), Parameter(spread * rng.normal(dim))
-        self.b = Parameter(spread * rng.normal(()))
+        w, b, noise = rng.normal(dim), rng.normal(()), rng.normal(dim)
+        still = math.log(math.expm1((1.0 - MARGIN) / ACTIVATIONS[activation].steepest))  # m(still) = 0
+        self.w, self.u = Parameter(w), Parameter(still * w / ops.sum(w * w) + spread * noise)
+        self.b = Parameter(b)
 
     def _to_data(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         direction, product = self.direction()
