@@ -17,7 +17,7 @@ import tinygen as tg
 from tinygen import divergences, nn, optim, plots
 from tinygen.adversarial import ManyClasses, Objective, Smoothed, Swapped, minimax, non_saturating
 from tinygen.distributions import Categorical, Normal
-from tinygen.models.gan import Draws, State, discriminator_step, normal_prior, perceptron
+from tinygen.models.gan import Affine, Draws, State, discriminator_step, normal_prior, perceptron
 from tinygen.random import Generator
 from tinygen.running import Example, Gate, Run, main
 
@@ -48,16 +48,6 @@ EXAMPLE = Example(
         Gate("error of W1 at any distance", at_most=1e-6, exact=True),
     ),
 )
-
-
-class Shift(nn.Module):
-    """G(z) = mean + scale · z: a generator whose law is known, N(mean, scale²)."""
-
-    def __init__(self, mean: float, scale: float) -> None:
-        self.mean, self.scale = nn.Parameter(tg.tensor(mean)), nn.Parameter(tg.tensor(scale))
-
-    def forward(self, z: tg.Tensor) -> tg.Tensor:
-        return self.mean + self.scale * z
 
 
 def train(run: Run) -> dict[str, float]:
@@ -108,7 +98,7 @@ def game(
     logits: int = 1,
 ) -> State:
     """A discriminator that learns against a generator that stands still."""
-    generator = Shift(*fakes)
+    generator = Affine(*fakes)
     discriminator = perceptron((1, 64, 64, logits), nn.Tanh, spread=2.0, rng=rng.spawn("parameters"))
     return State(
         generator,

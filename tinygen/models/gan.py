@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import tinygen as tg
 from tinygen import nn, optim
 from tinygen.adversarial import Objective, Penalty, clip, non_saturating
 from tinygen.random import Generator
@@ -78,6 +79,16 @@ def perceptron(
             nn.init.zeros_(layer.bias)
             layers.append(layer)
     return nn.Sequential(*layers)
+
+
+class Affine(nn.Module):
+    """G(z) = loc + scale · z: a generator whose law is known, N(loc, scale²), for games on the line."""
+
+    def __init__(self, loc: float, scale: float) -> None:
+        self.loc, self.scale = nn.Parameter(tg.tensor(loc)), nn.Parameter(tg.tensor(scale))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.loc + self.scale * z
 
 
 # --- the training ------------------------------------------------------------------------------------------------

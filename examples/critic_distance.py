@@ -1,0 +1,221 @@
+"""A critic as a measure of distance: what WGAN-GP learns on the line, where the best critic is known exactly.
+
+Penalised critics start with the wrong sign; a penalty of full weight from the first step keeps most of them there.
+
+python examples/critic_distance.py            five critics, and five seeds of the trap; about 30 seconds
+python examples/critic_distance.py --quick    three seeds of the trap
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import tinygen as tg
+from tinygen import nn, optim, plots
+from tinygen.adversarial import GradientPenalty, Penalty, wasserstein
+from tinygen.distributions import Normal
+from tinygen.models.gan import Affine, Draws, State, discriminator_step, normal_prior
+from tinygen.random import Generator
+from tinygen.running import Example, Gate, Run, main
+from tinygen.training import History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHIFTS = (0.5, 1.0, 2.0)  # of the fakes N(m, 1) from the data N(0, 1): the distance W₁
+WEIGHT, BATCH, STEPS = 10.0, 128, 1000
+LINE = np.linspace(-8.0, 10.0, 3601)
+STEP = float(LINE[1] - LINE[0])
+Penalties = list[Penalty]
+
+EXAMPLE = Example(
+    name="critic_distance",
+    systems=("WGAN", "WGANGP", "SNGAN", "LAB-OT"),
+    models=("tinygen/models/gan.py", "tinygen/adversarial/penalties.py"),
+    gates=(
+        *(Gate(f"gap at distance {m:g} / best", at_least=0.98, at_most=1.02) for m in SHIFTS),
+        Gate("normalised critic's gap / W1", at_most=1.0, exact=True),  # above 1, it would not be 1-Lipschitz
+        Gate("normalised critic's steepest of 10,000 pairs", at_most=1.001, exact=True),
+        Gate("critics that stay on the wrong side without a ramp", "share", at_least=0.6),
+    ),
+)
+
+
+def train(run: Run) -> dict[str, float]:
+    measured: dict[str, float] = {}
+    gaps: dict[str, History] = {}
+    critics: dict[str, np.ndarray] = {}
+    for m in SHIFTS:
+        ramped = GradientPenalty(run.rng.spawn(f"penalty {m:g}"), weight=ramp)
+        network = on_the_wrong_side(critic(run.rng.spawn(f"parameters {m:g}")), m)
+        critics[f"penalty, {m:g}"], gaps[f"{m:g}"] = learn(run, f"penalty {m:g}", network, m, [ramped])
+        measured[f"gap at distance {m:g} / best"] = gap(critics[f"penalty, {m:g}"], m) / best_gap(m)
+
+    normalised = critic(run.rng.spawn("normalised"))
+    for layer in normalised:
+        if isinstance(layer, nn.Linear):
+            nn.spectral_norm(layer, rng=run.rng.spawn("power iteration"))
+    critics["normalised"], _ = learn(run, "normalised", normalised, 2.0)
+    measured["normalised critic's gap / W1"] = gap(critics["normalised"], 2.0) / 2.0
+    measured["normalised critic's steepest of 10,000 pairs"] = steepest(normalised, run.rng.spawn("pairs"))
+    critics["clipped"], _ = learn(run, "clipped", critic(run.rng.spawn("clipped")), 2.0, clip=0.1)
+    measured["clipped critic's gap / W1"] = gap(critics["clipped"], 2.0) / 2.0
+
+    trap = []
+    for number in range(run.choose(quick=3, full=5)):
+        constant = GradientPenalty(run.rng.spawn(f"constant penalty {number}"), weight=WEIGHT)
+        network = on_the_wrong_side(critic(run.rng.spawn(f"constant {number}")), 2.0)
+        trap.append(learn(run, f"constant {number}", network, 2.0, [constant])[1])
+    measured["critics that stay on the wrong side without a ramp"] = float(np.mean([h[-1]["gap"] < 0.0 for h in trap]))
+    draw(gaps, trap, critics, run.picture("critic_distance.png"))
+    return measured
+
+
+# --- the critics -------------------------------------------------------------------------------------------------
+
+
+def ramp(step: int) -> float:
+    """λ_k: small at first, so that the critic finds its side before slopes near 0 become expensive."""
+    return WEIGHT * min(1.0, (step + 1) / 300) ** 2
+
+
+def critic(rng: Generator) -> nn.Sequential:
+    """With small weights, and so nearly a line at the start: one with kinks all over finds its way out of the trap."""
+    return nn.Sequential(
+        nn.Linear(1, 64, rng=rng), nn.Tanh(), nn.Linear(64, 64, rng=rng), nn.Tanh(), nn.Linear(64, 1, rng=rng)
+    )
+
+
+def on_the_wrong_side(network: nn.Sequential, m: float) -> nn.Sequential:
+    """The critic, with its sign changed if it starts with higher scores for data than for fakes."""
+    if gap(scores(network), m) > 0.0:
+        weight = network.parameters()[-2]  # of the last layer
+        weight.assign((-weight).data)
+    return network
+
+
+def learn(
+    run: Run, name: str, network: nn.Sequential, m: float, penalties: Penalties | None = None, clip: float | None = None
+) -> tuple[np.ndarray, History]:
+    """Train a critic of N(0, 1) against N(m, 1): its scores on LINE, and its gap over the steps."""
+    rng = run.rng.spawn(name)
+    generator = Affine(m, 1.0)
+    cosine = optim.cosine(2e-3, int(0.7 * STEPS))
+    state = State(
+        generator,
+        network,
+        optim.SGD(generator.parameters(), lr=0.0),
+        optim.Adam(network.parameters(), lr=lambda step: cosine(max(0, step - int(0.3 * STEPS))), betas=(0.5, 0.9)),
+        Draws(lambda rng: Normal(0.0, 1.0).sample(rng, (BATCH, 1)), rng=rng.spawn("data")),
+        normal_prior(BATCH, 1),
+        rng.spawn("noise"),
+        wasserstein,
+        penalties or [],
+        clip=clip,
+    )
+    history = run.train(
+        state, discriminator_step, STEPS, name=name, every=25, watch="gap",
+        evaluate=lambda state: {"gap": gap(scores(state.discriminator), m)},
+    )  # fmt: skip
+    return scores(network.eval()), history
+
+
+@tg.no_grad()
+def scores(network: nn.Module) -> np.ndarray:
+    """The critic on LINE (points,)."""
+    values: np.ndarray = network(tg.tensor(LINE[:, None], dtype=np.float32)).numpy()[:, 0].astype(np.float64)
+    return values
+
+
+@tg.no_grad()
+def steepest(network: nn.Module, rng: Generator) -> float:
+    """The largest |f(x) − f(y)| / |x − y| of 10,000 random pairs (WGAN-7)."""
+    x, y = (rng.uniform((10_000, 1), -8.0, 10.0) for _ in range(2))
+    far = tg.maximum(tg.abs(x - y), 1e-2)  # nearer pairs would show the rounding of float32
+    return float(tg.max(tg.abs(network(x) - network(y)) / far))
+
+
+# --- what is known -----------------------------------------------------------------------------------------------
+
+
+def normal(x: np.ndarray, mean: float, sd: float = 1.0) -> np.ndarray:
+    density: np.ndarray = np.exp(-0.5 * ((x - mean) / sd) ** 2) / (sd * math.sqrt(2.0 * math.pi))
+    return density
+
+
+def gap(values: np.ndarray, m: float) -> float:
+    """E_p f − E_q f by quadrature (WGAN-1)."""
+    return float(np.sum(values * (normal(LINE, 0.0) - normal(LINE, m))) * STEP)
+
+
+def best_slope(m: float) -> np.ndarray:
+    """−f′ of the best penalised critic on LINE: 1 + w / (2 λ r).
+
+    The loss is −∫ w (−f′) dx + λ ∫ r (|f′| − 1)² dx with w = F_p − F_q, by parts, and r the density of x̂: at each
+    place a parabola in the slope.
+    """
+    cumulative = np.vectorize(lambda x: 0.5 * math.erfc(-x / math.sqrt(2.0)))
+    w = cumulative(LINE) - cumulative(LINE - m)
+    nodes, weights = np.polynomial.legendre.leggauss(60)  # ε ~ U(0, 1); given it x̂ is normal
+    r = sum(
+        0.5 * weight * normal(LINE, (1.0 - e) * m, math.hypot(e, 1.0 - e))
+        for e, weight in zip(0.5 * (nodes + 1.0), weights, strict=True)
+    )
+    slope: np.ndarray = 1.0 + w / (2.0 * WEIGHT * np.maximum(r, 1e-300))
+    return slope
+
+
+def best_gap(m: float) -> float:
+    """The gap of the best penalised critic, W₁ + ∫ w² / (2 λ r) dx: a little above the distance."""
+    cumulative = np.cumsum(normal(LINE, 0.0) - normal(LINE, m)) * STEP
+    return float(np.sum(cumulative * best_slope(m)) * STEP)
+
+
+# --- the picture -------------------------------------------------------------------------------------------------
+
+
+def draw(gaps: dict[str, History], trap: list[History], critics: dict[str, np.ndarray], path: Path) -> Path:
+    """Gaps over the steps, with and without a ramp; critics and their slopes at distance 2."""
+    figure, ((left, right), (low_left, low_right)) = plots.figure(2, 2, (9.6, 7.2))
+    for m, history in zip(SHIFTS, gaps.values(), strict=True):
+        over_steps(left, history, f"distance {m:g}")
+        left.axhline(best_gap(m), color=left.lines[-1].get_color(), linestyle="--", linewidth=1.0)
+    left.set(title="λ rises: gaps come to the optimum (dashed)", ylabel="E f(x) − E f(G(z))")
+
+    for number, history in enumerate(trap):
+        over_steps(right, history, f"seed {number}")
+    right.axhline(best_gap(2.0), color="k", linestyle="--", linewidth=1.0)
+    right.set(title="The trap: λ = 10 from the first step, distance 2", ylabel="E f(x) − E f(G(z))")
+
+    near = (LINE > -3.5) & (LINE < 5.5)
+    x = LINE[near]
+    for axes, title in ((low_left, "Critics at distance 2"), (low_right, "Slopes of these critics, −f′")):
+        axes.fill_between(x, normal(x, 0.0), color=plots.PALETTE[0], alpha=0.2, linewidth=0)
+        axes.fill_between(x, normal(x, 2.0), color=plots.PALETTE[1], alpha=0.2, linewidth=0)
+        axes.set(title=title, xlabel="x")
+    for name, key in (
+        ("gradient penalty", "penalty, 2"),
+        ("spectral norm", "normalised"),
+        ("clipped at 0.1", "clipped"),
+    ):
+        values = critics[key]
+        plots.curves(low_left, x, {name: (values - np.interp(1.0, LINE, values))[near]}, names=("x", "f(x) − f(1)"))
+        plots.curves(low_right, x, {name: -np.gradient(values, LINE)[near]}, names=("x", ""))
+    low_left.plot(x, 1.0 - x, "k:", label="best of all, slope −1")
+    low_right.plot(x, best_slope(2.0)[near], "k--", label="best penalised")
+    low_right.set_ylim(-0.1, 1.7)
+    low_left.legend(frameon=False)
+    low_right.legend(low_right.lines[-1:], ["best penalised"], frameon=False, loc="upper left")
+    return plots.save(figure, path)
+
+
+def over_steps(axes: Axes, history: History, name: str) -> None:
+    plots.curves(axes, [report["step"] for report in history], {name: [report["gap"] for report in history]})
+
+
+if __name__ == "__main__":
+    main(EXAMPLE, train, __doc__)
