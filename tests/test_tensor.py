@@ -608,3 +608,14 @@ def test_dlpack(device: str) -> None:
     with contextlib.suppress(ValueError):  # read-only or a copy: never a way to write into a tensor
         np.from_dlpack(x)[0] = 5.0
     assert x.numpy().tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
+@pytest.mark.host
+def test_numpy_scalars_become_arrays() -> None:
+    """NumPy makes scalars of 0-d results: a tensor that held one would look rebound to a recorded walk."""
+    b = tg.tensor(np.float64(1.0), requires_grad=True)
+    b.assign(b.numpy() + 1.0)
+    assert isinstance(b.data, np.ndarray)
+    assert isinstance(tg.Tensor(np.float32(1.0)).data, np.ndarray)
+    (slope,) = tg.grad(b * b, b, create_graph=True)
+    assert float(slope) == 4.0
