@@ -3,8 +3,8 @@
 It needs MNIST's four files (``tg.data.load("mnist", download=True)`` fetches them; or put them into a folder ``mnist``
 beneath the one that TINYGEN_DATA names).
 
-python examples/vae_mnist28.py           30,000 steps, about 8 minutes on one idle core
-python examples/vae_mnist28.py --quick   10,000 steps, about 3 minutes
+python examples/vae_mnist28.py           30,000 steps, some 10 minutes on one core
+python examples/vae_mnist28.py --quick   10,000 steps, some 3 minutes
 """
 
 from __future__ import annotations
