@@ -153,7 +153,12 @@ def draw(digits: Climb, usual: np.ndarray, climbs: dict[str, Climb], path: Path)
     images = np.stack([made[:, 0] for made in rows.values()])
     columns = [f"{number}→{(number + 1) % 10}" for number in numbers]
     plots.image_strip(
-        axes[0, 0], images, rows=list(rows), columns=columns, title="All have P(y | x) > .99 now", clip=True
+        axes[0, 0],
+        images,
+        rows=list(rows),
+        columns=columns,
+        title=f"Now P(y | x) ≥ {np.floor(1e3 * digits.probability.min()) / 1e3:.3f}",
+        clip=True,
     )
     plots.histogram(
         axes[0, 1], {"real digits": usual, "after the ascent": digits.distance},
