@@ -64,19 +64,11 @@ def _on_its_device(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("device")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _only_new_objects() -> Iterator[None]:
-    """Keep the collector from looking at the libraries' own objects again and again."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
 def _no_cycles() -> Iterator[None]:
     """Reference counting alone frees every tensor: whatever the collector finds afterwards is a cycle."""
     gc.collect()
+    gc.freeze()  # the collector need not look again and again at what was there before the test
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:

@@ -16,6 +16,7 @@ from tinygen.testing.strategies import sizes, tables
 OPT = 1e-6  # an argument found by an optimiser (LECTURES §0)
 REACH = 60.0  # logits from −60 to 60: beyond, a sigmoid is 0 or 1 to 1e-26
 
+ROUNDING = 1e-13  # a slope, as a share of p + q, that is the rounding error of no slope
 FLAT = 1e-6  # a slope at the end of the range, as a share of p + q, that is no slope: a sigmoid's is below 1e-26
 
 Losses = tuple[Callable[[Any], Any], Callable[[Any], Any]]
@@ -105,8 +106,8 @@ def _best_logits(value: Any, slope: Any, p: np.ndarray, q: np.ndarray) -> tuple[
     high = np.concatenate([grid[np.minimum(place + 1, m - 1)], np.full(n, REACH)])
     for _ in range(60):
         middle = 0.5 * (low + high)
-        rising = slope(middle, np.tile(p, 2), np.tile(q, 2))
-        beyond = np.where(lowest, rising >= 0.0, rising > 0.0)
+        rising = slope(middle, np.tile(p, 2), np.tile(q, 2)) / np.tile(p + q, 2)
+        beyond = np.where(lowest, rising >= -ROUNDING, rising > ROUNDING)
         low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
     ends = 0.5 * (low + high)
     return ends[:n], ends[n:]
