@@ -43,6 +43,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu,double", help="devices to run on, with commas: cpu, double, cuda")
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # what ``_no_cycles`` froze: libraries that count their objects at the end want to see them go
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("host") is None:
         if "device" not in metafunc.fixturenames:
