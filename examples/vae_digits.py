@@ -1,7 +1,7 @@
 """A variational autoencoder on real 8 × 8 digits: trains, prints its bound, and draws what it learned.
 
-python examples/vae_digits.py            two latent dimensions, about 15 seconds
-python examples/vae_digits.py --quick    a first look in 3 seconds
+python examples/vae_digits.py            two latent dimensions, about 20 seconds
+python examples/vae_digits.py --quick    a first look in 4 seconds
 """
 
 from __future__ import annotations
