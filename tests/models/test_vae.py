@@ -16,6 +16,7 @@ from tinygen.models.vae import (
     BinomialLikelihood,
     NormalLikelihood,
     State,
+    ascend,
     convolutional,
     evaluate,
     perceptron,
@@ -179,3 +180,19 @@ def test_both_bounds_are_exact_at_the_exact_posterior(device: str, seed: int, sa
     elbo = np.mean([log_likelihood.numpy() - kl.numpy().sum(1) for log_likelihood, kl in terms], axis=0)
     # The spread over z of log p(x | z) is that of a quadratic in 2 normals, below 3 here: 5 standard errors.
     assert (np.abs(elbo - marginal) < 5 * 3 / np.sqrt(200)).all()
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
+def test_a_step_descends_beta_kl_minus_reconstruction(beta: float, device: str) -> None:
+    """VAE-8: one step of gradient descent with rate 1, against the gradient of the written-out loss, same noise."""
+    vae = linear(6, 2, BinomialLikelihood(), seed=3)
+    x = tg.tensor(black_and_white(5, 6).astype(np.float64))
+    log_likelihood, kl = vae.elbo(Generator(4), x)
+    loss = tg.sum(beta * kl) / 5 - tg.sum(log_likelihood) / 5
+    parameters = list(vae.parameters())
+    slopes = tg.grad(loss, parameters)
+    expected = [p.numpy() - slope.numpy() for p, slope in zip(parameters, slopes, strict=True)]
+    batches = tg.data.Batches(x, size=5, rng=Generator(5))
+    ascend(State(vae, optim.SGD(parameters, lr=1.0), batches, Generator(4), beta), x)
+    for parameter, values in zip(parameters, expected, strict=True):
+        np.testing.assert_allclose(parameter.numpy(), values, rtol=1e-12, atol=1e-13)  # rounding of sums of 5 rows
