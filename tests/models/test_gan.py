@@ -187,3 +187,35 @@ def test_perceptrons_have_spread_biases_and_round_trip(device: str) -> None:
     other.load_state_dict(network.state_dict())
     x = tg.ones((2, 2))
     np.testing.assert_array_equal(network(x).numpy(), other(x).numpy())
+
+
+def test_the_penalty_is_part_of_what_the_discriminator_descends(device: str) -> None:
+    """One step of gradient descent with rate 1, against the gradient of loss + penalty written out, same draws."""
+    state = game(penalties=[R1(gamma=3.0)])
+    twin = game()  # the same seed: the same networks and draws
+    (real,) = twin.real.next()
+    fake = tg.detach(twin.generator(twin.prior(twin.rng)))
+    critic = twin.discriminator
+    loss = tg.mean(tg.softplus(-critic(real))) + tg.mean(tg.softplus(critic(fake)))
+    parameters = list(critic.parameters())
+    slopes = tg.grad(loss + adversarial.r1(critic, real, 3.0), parameters)
+    state.discriminator_optimizer = optim.SGD(state.discriminator.parameters(), lr=1.0)
+    discriminator_step(state)
+    for moved, start, slope in zip(values(state.discriminator), parameters, slopes, strict=True):
+        np.testing.assert_allclose(moved, start.numpy() - slope.numpy(), rtol=1e-5, atol=1e-6)  # float32
+
+
+def test_statistics_of_the_network_that_waits_do_not_move(device: str) -> None:
+    """While one network learns, the other is frozen: its running means stay too (GAN-14)."""
+    state = game()
+    state.generator = nn.Sequential(nn.Linear(3, 2, rng=Generator(1)), nn.BatchNorm1d(2))
+    state.discriminator = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 1, rng=Generator(2)))
+    state.generator_optimizer = optim.Adam(state.generator.parameters())
+    state.discriminator_optimizer = optim.Adam(state.discriminator.parameters())
+    for move, waiting in ((discriminator_step, state.generator), (generator_step, state.discriminator)):
+        before = [buffer.numpy().copy() for _, buffer in waiting.named_buffers()]
+        move(state)
+        after = [buffer.numpy() for _, buffer in waiting.named_buffers()]
+        assert before
+        for one, other in zip(before, after, strict=True):
+            np.testing.assert_array_equal(one, other)
