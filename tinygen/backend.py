@@ -228,6 +228,11 @@ def upload_like(values: np.ndarray, like: Array) -> Array:
     return found.upload(values, found.index(like))
 
 
+def as_array(value: Any) -> Any:
+    """A NumPy scalar, which NumPy makes of 0-d results where CuPy makes arrays, as a 0-d array; else as it is."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
 def read_only(array: Array) -> Array:
     """A view that cannot be written; CuPy has no such views, so there the array itself."""
     if type(array) is not np.ndarray:

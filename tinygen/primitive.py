@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, NoReturn, ParamSpec
 
 import numpy as np
 
-from tinygen.backend import Array
+from tinygen.backend import Array, as_array
 from tinygen.operands import harmonise, own, refusal, settle_dtype
 from tinygen.record import Node, mode, user_location
 from tinygen.tensor import Tensor, wrap
@@ -104,8 +104,8 @@ class Primitive(Generic[P]):
             output = self.forward(*inputs, **kwargs)
         except (ValueError, TypeError, IndexError) as error:
             raise refusal(self.name, inputs, error) from error
-        if type(output) is not type(data) and isinstance(output, np.generic):
-            output = np.asarray(output)  # NumPy reduces to scalars, CuPy to 0-d arrays
+        if type(output) is not type(data):
+            output = as_array(output)
         differentiable = self.differentiable
         if output.dtype is not dtype:
             if self.promotes:

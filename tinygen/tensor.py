@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import numpy as np
 
-from tinygen.backend import Array, device_of, read_only, to_host
+from tinygen.backend import Array, as_array, device_of, read_only, to_host
 from tinygen.operands import require_float
 from tinygen.record import Node, brief
 
@@ -32,7 +32,7 @@ class Tensor:
     __array_ufunc__ = None  # so that array * tensor asks the tensor
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
-        self._data = _array(data)
+        self._data = as_array(data)
         self.node: Node | None = None
         self.grad: Tensor | None = None
         self._requires_grad = False
@@ -53,7 +53,7 @@ class Tensor:
 
     @property
     def data(self) -> Array:
-        """The raw array, as a view that cannot be written (CuPy has none such: there, the array itself)."""
+        """The raw array, as a view that cannot be written (where a library has such views; else the array itself)."""
         return read_only(self._data)
 
     @property
@@ -80,7 +80,7 @@ class Tensor:
         """Rebind this leaf to another array of the same shape, dtype and device; ``copy=False`` takes it as it is."""
         if self.node is not None:
             raise ValueError(f"assign: only leaves can be rebound, this tensor was computed by {self.node}")
-        array = _array(raw(array))
+        array = as_array(raw(array))
         if not hasattr(array, "dtype"):
             raise TypeError(f"assign: needs an array or a tensor, got {type(array).__name__}")
         have, given = (brief(self._data), self.device), (brief(array), device_of(array))
@@ -191,11 +191,6 @@ def wrap(data: Array, node: Node | None, requires_grad: bool) -> Tensor:
     tensor = Tensor.__new__(Tensor)
     tensor._data, tensor.node, tensor._requires_grad, tensor.grad = data, node, requires_grad, None
     return tensor
-
-
-def _array(value: Any) -> Any:
-    """A NumPy scalar, as NumPy makes of 0-d results, as a 0-d array; anything else as it is."""
-    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def raw(x: Any) -> Array:

@@ -60,7 +60,7 @@ def _holds_arrays(data: Any) -> bool:
 
 @operation
 def from_dlpack(array: Any) -> Tensor:
-    """A leaf with a copy of any array that speaks DLPack (PyTorch's, JAX's, CuPy's …), on the same device."""
+    """A leaf with a copy of any array that speaks DLPack (PyTorch's, JAX's …), on the same device."""
     kind, index = array.__dlpack_device__()
     found, _ = library_for("cpu" if kind == 1 else f"cuda:{index}")
     return Tensor(found.xp.from_dlpack(array).copy())

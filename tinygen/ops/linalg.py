@@ -1,7 +1,7 @@
 """Floor 3. Determinants, inverses, solutions, norms; all take stacks of matrices (…, n, n).
 
 Derivative rules solve a system instead of multiplying by an inverse.  Wrong input (a singular matrix, one that
-is not positive definite) raises on the CPU; CuPy returns NaN or infinity, since asking would synchronise:
+is not positive definite) raises on the CPU; a device gives NaN or infinity, since asking would synchronise:
 ``tg.detect_anomaly()`` finds it there.
 """
 
