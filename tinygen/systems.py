@@ -139,9 +139,13 @@ def declared(folder: Path) -> list[tuple[Path, Example]]:
 
 
 def overview(examples: Path, results: Path) -> list[str]:
-    """Lines that say of every system which file and example are its own, and each gate with its last stored value."""
+    """Lines that say of every system which file and example are its own, and each gate with its last stored value.
+
+    An example that serves several systems shows its gates under the first of them.
+    """
     scripts = declared(examples)
     lines, covered = [], 0
+    shown_under: dict[str, str] = {}
     for system in SYSTEMS:
         lines.append(f"{system.key:<8} {system.title}  [{system.entries}]")
         serving = [(path, example) for path, example in scripts if system.key in example.systems]
@@ -149,8 +153,11 @@ def overview(examples: Path, results: Path) -> list[str]:
         if not serving:
             lines.append(f"{'':8} no example yet")
         for path, example in serving:
-            lines.append(f"{'':8} {', '.join(example.models)}; {path.parent.name}/{path.name}")
-            lines += [f"{'':10} {line}" for line in _gate_lines(example, results / f"{example.name}.json")]
+            first = shown_under.setdefault(example.name, system.key)
+            elsewhere = "" if first == system.key else f" (gates under {first})"
+            lines.append(f"{'':8} {', '.join(example.models)}; {path.parent.name}/{path.name}{elsewhere}")
+            if not elsewhere:
+                lines += [f"{'':10} {line}" for line in _gate_lines(example, results / f"{example.name}.json")]
     return [*lines, f"{covered} of {len(SYSTEMS)} systems have an example."]
 
 
