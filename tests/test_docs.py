@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.host
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/workshop.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/workshop.md", "docs/adversarial.md", "docs/autoencoders.md", "docs/flows.md"])
 def test_the_code_on_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All Python blocks of a page are one program; what it writes goes to the folder it runs in."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 from refusal import refusal
@@ -77,3 +78,9 @@ def test_each_mistake_is_found_within_the_default_budget(name: str, device: str)
     assert said.startswith("check_flow: ")
     assert re.search(message, said)
     assert "the simplest counterexample of" in said
+
+
+@pytest.mark.parametrize("dim", [0, -1, 2.0, np.zeros((3, 2))])
+def test_something_else_than_a_number_of_dimensions_is_refused(dim: Any) -> None:
+    with pytest.raises(TypeError, match="check_flow: dim is how many numbers a row has"):
+        check_flow(Planar(2, rng=Generator(0)), dim)

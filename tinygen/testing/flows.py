@@ -67,6 +67,8 @@ def check_flow(
     AssertionError: check_flow: the log-determinant of to_data is not that of its Jacobian ∂x/∂z by autodiff
     ...
     """
+    if not isinstance(dim, int) or dim < 1:
+        raise TypeError(f"check_flow: dim is how many numbers a row has, 1 or more, got {type(dim).__name__} {dim!r:.40}")
     twin = double_copy(flow)
     device = home(twin)
     latents = rows(hnp.arrays(np.float64, dim, elements=floats(-3.0, 3.0)))
