@@ -102,6 +102,27 @@ def test_extreme_logits(logit: float, n: int, device: str) -> None:
     assert np.isfinite(made.entropy().item())
 
 
+@given(logit=st.floats(-5.0, 5.0) | st.just(0.0), n=st.integers(1, 20), share=st.floats(0.0, 1.0))
+def test_slope_and_curvature_in_the_logit(logit: float, n: int, share: float, device: str) -> None:
+    """k − n p and −n p (1 − p), also at the logit 0, where the formula changes sides; for other k, a constant."""
+    k, p = round(share * n), 1.0 / (1.0 + np.exp(-logit))
+    at = tg.tensor(on(device, logit), requires_grad=True)
+    for value, expected in ((k, (k - n * p, -n * p * (1.0 - p))), (n + 1, (0.0, 0.0))):
+        (slope,) = tg.grad(Binomial(n, logits=at).log_prob(on(device, float(value))), at, create_graph=True)
+        (curvature,) = tg.grad(slope, at)
+        agree(slope, expected[0])
+        agree(curvature, expected[1])
+
+
+def test_certain_logits(device: str) -> None:
+    """A logit of ±∞ is a probability of 1 or 0: log-probability 0 for what is certain, −∞ for the rest, slope 0."""
+    at = tg.tensor(on(device, np.array([[-np.inf], [np.inf]])), requires_grad=True)
+    log_p = Binomial(3, logits=at).log_prob(on(device, np.arange(4.0)))
+    assert np.array_equal(log_p.numpy(), [[0.0, -np.inf, -np.inf, -np.inf], [-np.inf, -np.inf, -np.inf, 0.0]])
+    certain = log_p[on(device, np.array([0, 1])), on(device, np.array([0, 3]))]
+    assert np.array_equal(tg.grad(tg.sum(certain), at)[0].numpy(), [[0.0], [0.0]])
+
+
 def test_binomial_of_many_trials(device: str) -> None:
     p = np.array([1e-12, 0.3, 1.0 - 1e-9])
     made, k = Binomial(255, on(device, p)), np.arange(256.0)[:, None]

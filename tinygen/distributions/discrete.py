@@ -109,14 +109,25 @@ class Binomial(_WholeNumbers):
         return (sigmoid(given), sigmoid(-given)) if self._from_logits else (given, 1.0 - given)
 
     def _log_prob(self, x: Tensor, *parameters: Any) -> Tensor:
-        log_p, log_q = self.log_both(parameters[0])
+        (given,) = parameters
         integers, possible = whole(x, 0, self.n)
-        k = astype(integers, log_p.dtype)
-        terms = multiply_or_zero(k, log_p) + multiply_or_zero(self.n - k, log_q)
+        k = astype(integers, given.dtype)
+        terms = self._log_of_each_order(k, given)
         if self.n > 1:
             table = tensor(_log_binomials(self.n), dtype=terms.dtype, device=terms.device)
             terms = terms + take(table, integers)
         return where(possible, terms, -INFINITY)
+
+    def _log_of_each_order(self, k: Tensor, given: Tensor) -> Tensor:
+        """log pᵏ (1 − p)ⁿ⁻ᵏ."""
+        if not self._from_logits:
+            log_p, log_q = self.log_both(given)
+            return multiply_or_zero(k, log_p) + multiply_or_zero(self.n - k, log_q)
+        # p = σ(±s) with s = |logit|: n log σ(s) − (how often the less likely came) · s, where no digits cancel.
+        success_likely = astype(greater_equal(detach(given), 0.0), given.dtype)
+        s = (2.0 * success_likely - 1.0) * given  # and not abs, which has no second derivative at 0
+        less_likely = k + success_likely * (self.n - 2.0 * k)
+        return -self.n * softplus(-s) - multiply_or_zero(less_likely, s)
 
     def _all(self) -> Tensor:
         """log p(k) for k = 0 … n, on a last axis after the batch."""

@@ -24,7 +24,7 @@ import numpy as np
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.data import Batches
-from tinygen.distributions import Binomial, Distribution, Independent, Normal, kl_divergence
+from tinygen.distributions import Bernoulli, Binomial, Distribution, Independent, Normal, kl_divergence
 from tinygen.random import Generator
 from tinygen.tensor import Tensor
 
@@ -59,7 +59,8 @@ class BinomialLikelihood(Likelihood):
 
     def forward(self, output: Tensor) -> Distribution:
         """The distribution of counts, of which ``output`` (N, …) are the logits."""
-        return Independent(Binomial(self.levels, logits=output), output.ndim - 1)
+        family = Bernoulli(logits=output) if self.levels == 1 else Binomial(self.levels, logits=output)
+        return Independent(family, output.ndim - 1)
 
     def log_prob(self, output: Tensor, x: Tensor) -> Tensor:
         return super().log_prob(output, x * self.levels)

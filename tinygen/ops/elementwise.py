@@ -10,6 +10,7 @@ its plain twin in the tests.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tinygen.backend import Array, namespace, quiet
@@ -63,12 +64,22 @@ def negative(x: Array) -> Array:
 negative.derivatives(lambda g, y, x: -g)
 
 
+def _zero_for_nan(g: Array, product: Callable[[Array, Array], Array], other: Array) -> Array:
+    """``product(g, other)``, but 0 where g is 0 and the product therefore NaN.
+
+    Asking for NaN first makes the mask nearly always the same: where zeros are strewn over g, as in counts, a choice
+    by ``g == 0`` would take four times as long.
+    """
+    xp = namespace(g)
+    with quiet(xp):
+        result = product(g, other)
+        return xp.where(xp.isnan(result) & (g == 0), xp.zeros_like(result), result)
+
+
 @primitive(elementwise=True)
 def multiply_or_zero(g: Array, factor: Array) -> Array:
     """g · factor, but exactly 0 where g is 0, also if the factor is infinite or NaN there."""
-    xp = namespace(g)
-    with quiet(xp):
-        return xp.where(g == 0, xp.zeros_like(g), g * factor)
+    return _zero_for_nan(g, namespace(g).multiply, factor)
 
 
 multiply_or_zero.derivatives(lambda h, y, g, f: multiply_or_zero(h, f), lambda h, y, g, f: multiply_or_zero(g, h))
@@ -80,9 +91,7 @@ def divide_or_zero(g: Array, divisor: Array) -> Array:
 
     Closes the trap of ``where(x > 0, sqrt(x), 0)``, whose derivative is else 0 · ∞ = NaN at x = 0.
     """
-    xp = namespace(g)
-    with quiet(xp):
-        return xp.where(g == 0, xp.zeros_like(g), g / divisor)
+    return _zero_for_nan(g, namespace(g).divide, divisor)
 
 
 divide_or_zero.derivatives(
