@@ -93,18 +93,19 @@ def _conv_input(g: Array, w: Array, *, geometry: Geometry) -> Array:
     """⟨x, ·⟩ left open: g (N, O, OH, OW), w (O, C/groups, KH, KW) to (N, C, H, W)."""
     if geometry.stride == (1, 1) and all(d * (k - 1) >= p for d, k, p in _zip(geometry)):
         return _gather(g, _flipped(w, geometry.groups), _reversed(geometry))
-    xp, (kh, kw) = namespace(g), geometry.kernel_size
+    xp, rows_of_taps = namespace(g), range(geometry.kernel_size[0])
     c = w.shape[1] * geometry.groups
     padded = xp.zeros((g.shape[0], *geometry.padded_size, c), dtype=g.dtype)
     nhwc = g.transpose(0, 2, 3, 1)
     for channels, outputs in _groups(c, w.shape[0], geometry.groups):
         windows = _windows(padded[..., channels], geometry)
-        matrix = _rows(w[outputs].transpose(2, 3, 1, 0)).T
+        taps = w[outputs].transpose(2, 3, 0, 1)  # (KH, KW, O, C)
+        matrices = [(i, j, xp.concatenate(list(taps[i, j]), axis=1)) for i in rows_of_taps for j in _apart(geometry)]
         for samples, rows in _blocks(xp, windows):
-            columns = (_rows(nhwc[samples, rows, :, outputs]) @ matrix).reshape(windows[samples, rows].shape)
-            for i in range(kh):  # each tap's positions are distinct, so adding to this view adds to the image
-                for j in range(kw):
-                    windows[samples, rows, :, i, j] += columns[:, :, :, i, j]
+            block, vectors = windows[samples, rows], _rows(nhwc[samples, rows, :, outputs])
+            for i, j, matrix in matrices:  # these taps' positions are distinct: adding to this view adds to the image
+                positions = block[:, :, :, i, j]
+                positions += (vectors @ matrix).reshape(positions.shape)
     (ph, pw), (h, width) = geometry.padding, geometry.input_size
     return padded[:, ph : ph + h, pw : pw + width].transpose(0, 3, 1, 2)
 
@@ -137,6 +138,17 @@ _conv_weight.derivatives(
     lambda w, y, x, g, geometry: _conv_input(g, w, geometry=geometry),
     lambda w, y, x, g, geometry: _conv(x, w, geometry=geometry),
 )
+
+
+def _apart(geometry: Geometry) -> Iterator[slice]:
+    """Taps of a kernel's row in runs so short that no two windows meet in them: 2 of stride 2, 1 of stride 1.
+
+    Windows meet where s·i + d·k = s·i' + d·k', so first where k − k' is s without its factors in d.
+    """
+    (_, stride), (_, dilation), (_, kernel) = geometry.stride, geometry.dilation, geometry.kernel_size
+    run = stride // math.gcd(stride, dilation)
+    for first in range(0, kernel, run):
+        yield slice(first, min(first + run, kernel))
 
 
 def _zip(geometry: Geometry) -> Iterator[tuple[int, int, int]]:
