@@ -93,13 +93,51 @@ def test_the_status_is_the_verdict_and_the_table_says_why(tmp_path: Path, capsys
 def test_metrics_are_written(tmp_path: Path) -> None:
     status(scores(0.0, 4.0, float("inf")), "--out", str(tmp_path), "--seed", "1", "--seeds", "2")
     report = json.loads((tmp_path / "metrics.json").read_text())
-    assert report["runs"] == [
-        {"seed": 1, "metrics": {"score": 4.0, "other": 1.0}},
-        {"seed": 2, "metrics": {"score": "inf", "other": 1.0}},  # JSON has no infinity
+    assert [(run["seed"], run["metrics"]) for run in report["runs"]] == [
+        (1, {"score": 4.0, "other": 1.0}),
+        (2, {"score": "inf", "other": 1.0}),  # JSON has no infinity
     ]
     assert (report["passed"], report["quick"], report["example"]) == (False, False, "made_up")
     assert report["versions"]["numpy"] == np.__version__
-    assert report["seconds"] >= 0
+    assert report["seconds"] == pytest.approx(sum(run["seconds"] for run in report["runs"]))
+
+
+@pytest.mark.host
+def test_seeds_are_stored_together_if_nothing_else_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "RESULTS", tmp_path)
+
+    def stored(train: Any, *arguments: str) -> dict[str, Any]:
+        status(train, "--store", "--out", str(tmp_path / "out"), *arguments)
+        kept: dict[str, Any] = json.loads((tmp_path / "made_up.json").read_text())
+        return kept
+
+    def scored(report: dict[str, Any]) -> dict[int, float]:
+        return {run["seed"]: float(run["metrics"]["score"]) for run in report["runs"]}
+
+    train = scores(4.0, 0.0, 5.0, 6.0, float("inf"))
+    assert scored(stored(train, "--seed", "2", "--seeds", "2")) == {2: 5.0, 3: 6.0}
+    assert scored(stored(train, "--seed", "4")) == {2: 5.0, 3: 6.0, 4: np.inf}
+    assert not stored(train)["passed"]  # infinity is no score
+    again = stored(scores(4.0, 3.5, 0.0, 6.0, 7.0), "--seed", "1", "--seeds", "4")  # the newest figure of each seed
+    assert scored(again) == {0: 4.0, 1: 3.5, 2: 0.0, 3: 6.0, 4: 7.0}
+    assert again["passed"]  # 4 of 5
+    assert (len(again["commands"]), len(set(again["commands"]))) == (1, 1)  # pytest's own, each time
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["runs"] == again["runs"][1:]
+    assert scored(stored(train, "--seed", "3", "--quick")) == {3: 6.0}
+    monkeypatch.setattr(running, "_code", lambda example, train: "edited since")
+    assert scored(stored(train, "--seed", "1", "--quick")) == {1: 0.0}
+
+
+@pytest.mark.host
+def test_the_code_is_that_of_the_script_and_of_its_models(tmp_path: Path) -> None:
+    digests = set()
+    for text in ("def train(run): ...", "def train(run): ...  # edited"):
+        script = tmp_path / "script.py"
+        script.write_text(text)
+        train = runpy.run_path(str(script))["train"]
+        for models in ((), ("tinygen/models/vae.py",), ("tinygen/models/gan.py",)):
+            digests.add(running._code(Example("made_up", ("VAE",), models, EXAMPLE.gates), train))
+    assert len(digests) == 6
 
 
 @pytest.mark.host
@@ -155,7 +193,8 @@ def test_the_device_and_resuming_reach_the_training(
     status(train, *arguments, str(tmp_path / "broken"), "--resume")
     status(train, *arguments, str(tmp_path / "whole"))
     reports = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("broken", "whole")]
-    assert reports[0]["runs"] == reports[1]["runs"]
+    broken, whole = ([(run["seed"], run["metrics"]) for run in report["runs"]] for report in reports)
+    assert broken == whole
     assert reports[0]["versions"]["device"] == device
     assert f"picture: {tmp_path / 'whole/seed1/empty.png'}" in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"'quick': False\}, this one has .*'quick': True"):
@@ -167,7 +206,7 @@ def test_the_device_and_resuming_reach_the_training(
 
 SCRIPT = """
 from tinygen.running import Example, Gate, main
-EXAMPLE = Example("script", ("VAE", "AE"), ("a.py",), (Gate("score", "nats", at_least=(1.0, 3.0)),))
+EXAMPLE = Example("script", ("VAE", "AE"), ("tinygen/tensor.py",), (Gate("score", "nats", at_least=(1.0, 3.0)),))
 if __name__ == "__main__":
     main(EXAMPLE, lambda run: {"score": 2.0 + run.seed}, "A script.")
 """
@@ -182,8 +221,8 @@ def test_the_overview_shows_what_scripts_declare_and_judges_what_they_stored(
     (examples / "script.py").write_text(SCRIPT)
     (examples / "helper.py").write_text("x = 1\n")
     lines = systems.overview(examples, results)
-    assert sum(line.strip() == "a.py; examples/script.py" for line in lines) == 1
-    assert sum(line.strip() == "a.py; examples/script.py (gates under AE)" for line in lines) == 1
+    assert sum(line.strip() == "tinygen/tensor.py; examples/script.py" for line in lines) == 1
+    assert sum(line.strip() == "tinygen/tensor.py; examples/script.py (gates under AE)" for line in lines) == 1
     assert sum(line.strip() == "score ≥ 3 nats: not measured yet" for line in lines) == 1
     assert lines[-1] == f"2 of {len(SYSTEMS)} systems have an example."
     assert sum(line.strip() == "no example yet" for line in lines) == len(SYSTEMS) - 2

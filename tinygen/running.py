@@ -7,8 +7,12 @@ what it measured, and ends in ``main(EXAMPLE, train, __doc__)``.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.metadata
+import inspect
+import json
 import platform
+import shlex
 import sys
 import time
 import webbrowser
@@ -91,7 +95,11 @@ def _parser(example: Example, about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("out") / example.name, help="folder for all that is written")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoints in --out")
     parser.add_argument("--show", action="store_true", help="open the pictures at the end")
-    parser.add_argument("--store", action="store_true", help=f"keep the figures in {RESULTS}, for 'tinygen models'")
+    parser.add_argument(
+        "--store",
+        action="store_true",
+        help=f"keep the figures in {RESULTS}, for 'tinygen models', beside those of other seeds of the same code",
+    )
     return parser
 
 
@@ -110,30 +118,34 @@ def _device(text: str) -> str:
 
 
 def _train_all(example: Example, train: Callable[[Run], Mapping[str, float]], options: argparse.Namespace) -> bool:
-    started, runs, results = time.monotonic(), [], []
+    code = _code(example, train)  # as it is now: it may be edited while this runs
+    runs: list[Run] = []
+    results: list[dict[str, Any]] = []
     for seed in range(options.seed, options.seed + options.seeds):
         out = options.out if options.seeds == 1 else options.out / f"seed{seed}"
         run = Run(seed, out, quick=options.quick, resume=options.resume)
+        started = time.monotonic()
         metrics = {name: float(value) for name, value in train(run).items()}
         missing = [gate.name for gate in example.gates if gate.name not in metrics]
         if missing:
             raise ValueError(f"{example.name}: train measured {list(metrics)}, not the gates {missing}")
         print(f"seed {seed}: " + ", ".join(f"{name} {value:.6g}" for name, value in metrics.items()))
         runs.append(run)
-        results.append({"seed": seed, "metrics": metrics})
+        results.append({"seed": seed, "seconds": round(time.monotonic() - started, 1), "metrics": metrics})
     passed = _print_gates(example.gates, results, options.quick)
     report = {
         "example": example.name,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "commands": [shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])],
         "quick": options.quick,
         "passed": passed,
-        "seconds": round(time.monotonic() - started, 1),
+        "seconds": round(sum(result["seconds"] for result in results), 1),
+        "code": code,
         "versions": _versions(),
         "runs": results,
     }
     training.write_json(options.out / "metrics.json", report)
     if options.store:
-        training.write_json(RESULTS / f"{example.name}.json", report)
+        _store(example, report)
     pictures = [picture for run in runs for picture in run.pictures]
     for picture in pictures:
         print(f"picture: {picture}")
@@ -142,11 +154,36 @@ def _train_all(example: Example, train: Callable[[Run], Mapping[str, float]], op
     return passed
 
 
+def _store(example: Example, report: dict[str, Any]) -> None:
+    """Keep a report; where one of the same code, size and versions is kept already, with its other seeds."""
+    path = RESULTS / f"{example.name}.json"
+    stored = json.loads(path.read_text()) if path.exists() else None
+    if stored and all(stored.get(key) == report[key] for key in ("quick", "code", "versions")):
+        runs = {run["seed"]: run for run in [*stored["runs"], *report["runs"]]}
+        report = {
+            **report,
+            "commands": list(dict.fromkeys([*stored["commands"], *report["commands"]])),
+            "runs": [runs[seed] for seed in sorted(runs)],
+            "seconds": round(sum(run["seconds"] for run in runs.values()), 1),
+        }
+        print(f"stored: seeds {', '.join(map(str, sorted(runs)))}")
+        report["passed"] = _print_gates(example.gates, report["runs"], report["quick"])
+    training.write_json(path, report)
+
+
+def _code(example: Example, train: Callable[[Run], Mapping[str, float]]) -> str:
+    """A digest of the script that defines ``train`` and of the files that its example names as its models."""
+    digest = hashlib.sha256()
+    for file in (Path(inspect.getfile(train)), *(Path(__file__).parents[1] / model for model in example.models)):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _print_gates(gates: Sequence[Gate], results: Sequence[dict[str, Any]], quick: bool) -> bool:
     """A table of the gates; whether all of them pass."""
     rows, passed = [("gate", "unit", "value", "threshold", "verdict")], True
     for gate in gates:
-        values = [result["metrics"][gate.name] for result in results]
+        values = [float(result["metrics"][gate.name]) for result in results]
         shown, verdict, enough = gate.verdict(values, quick=quick)
         rows.append((gate.name, gate.unit, shown, gate.threshold(quick=quick), verdict))
         passed = passed and enough
