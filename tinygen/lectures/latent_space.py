@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import tinygen as tg
 from tinygen.distributions import Normal
+from tinygen.latent import lerp, slerp
 from tinygen.lectures.autoencoders import Data, data, linear_error, principal_axes
 from tinygen.lectures.claim import ALG, EXACT, LIN, QUAD, Check, Claim, at_least, holds, host, same, within
 from tinygen.lectures.divergences import kl_from_standard
@@ -360,20 +361,12 @@ VAE_13 = Claim(
 )
 
 
-def slerp(a: tg.Tensor, b: tg.Tensor, t: float) -> tg.Tensor:
-    """The point at the share t of the great circle from a to b; θ by its half-angle, which is exact near 0 and π."""
-    half = tg.arctan(tg.linalg.norm(a - b) / tg.maximum(tg.linalg.norm(a + b), 1e-300))
-    theta = 2.0 * half
-    small = tg.less(theta, 1e-8)
-    safe = tg.where(small, 1.0, theta)
-    first = tg.where(small, 1.0 - t, tg.sin((1.0 - t) * safe) / tg.sin(safe))
-    second = tg.where(small, t, tg.sin(t * safe) / tg.sin(safe))
-    return first * a + second * b
-
-
 @VAE_13.part(a=vectors(4, -1, 1), b=vectors(4, -1, 1), t=floats(0, 1), angle=st.sampled_from([None, 0.0, 1e-10, 3.1]))
 def great_circle(a: Array, b: Array, t: float, angle: float | None, *, path: Any = slerp) -> Iterator[Check]:
-    """Ends are met, all points have norm 1, and the angle from the start is tθ, from θ = 0 to near π."""
+    """slerp meets the ends, stays on the sphere, and has gone the angle tθ, from θ = 0 to near π.
+
+    The other side is the great circle, from the start and a unit vector across it.
+    """
     first = a / np.linalg.norm(a) if np.linalg.norm(a) > 0.1 else np.eye(4)[0]
     across = b - (b @ first) * first
     across = across / np.linalg.norm(across) if np.linalg.norm(across) > 0.1 else across_of(first)
@@ -393,8 +386,8 @@ def across_of(first: Array) -> Array:
 
 
 @great_circle.falsification("straight line")
-def lerp(a: tg.Tensor, b: tg.Tensor, t: float) -> tg.Tensor:
-    return (1.0 - t) * a + t * b
+def straight(a: tg.Tensor, b: tg.Tensor, t: float) -> tg.Tensor:
+    return lerp(a, b, t)
 
 
 @great_circle.falsification("weights exchanged")
