@@ -93,7 +93,8 @@ class CausalNetwork(nn.Module):
 
     A strict first convolution, then one block for each dilation, h + W (tanh(·) ⊙ σ(·)) as in WaveNet (van den Oord et
     al. 2016), and a strict linear map of the last ``taps`` values beside them.  With kernel 2 and dilations 1, 2, …,
-    2^(k−1) it sees 2ᵏ + 1 values back, and ``taps`` values by the linear map.
+    2^(k−1) it sees 2ᵏ + 1 values back, and ``taps`` values by the linear map.  ``marked`` adds a channel of ones: it
+    tells values from the zeros before the beginning, and so the first values may have laws of their own.
     """
 
     def __init__(
@@ -102,20 +103,22 @@ class CausalNetwork(nn.Module):
         dilations: Sequence[int] = (1, 2, 4),
         taps: int = 8,
         context: int = 0,
+        marked: bool = False,
         *,
         rng: random.Generator | None = None,
     ) -> None:
-        self.first = nn.CausalConv1d(1, channels, 2, strict=True, rng=rng)
+        self.marked = marked
+        self.first = nn.CausalConv1d(1 + marked, channels, 2, strict=True, rng=rng)
         self.gates = nn.ModuleList(nn.CausalConv1d(channels, 2 * channels, 2, d, rng=rng) for d in dilations)
         self.mixes = nn.ModuleList(nn.Conv1d(channels, channels, 1, rng=rng) for _ in dilations)
         self.last = nn.Conv1d(channels, 2, 1, rng=rng)
-        self.skip = nn.CausalConv1d(1, 2, taps, bias=False, strict=True, rng=rng)
+        self.skip = nn.CausalConv1d(1 + marked, 2, taps, bias=False, strict=True, rng=rng)
         for layer in (self.last, self.skip):
             _start_at_zero(layer)
         self.from_context = nn.Linear(context, channels, bias=False, rng=rng) if context else None
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        sequence = ops.expand_dims(x, 1)
+        sequence = ops.stack([x, ops.ones_like(x)], axis=1) if self.marked else ops.expand_dims(x, 1)
         h = self.first(sequence)
         if self.from_context is not None:
             h = h + ops.expand_dims(self.from_context(context), 2)
