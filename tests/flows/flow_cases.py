@@ -23,6 +23,7 @@ def _small(dim: int, rng: Generator) -> dict[str, Any]:
 
 LAYERS: dict[str, Build] = {
     "affine": lambda dim, rng: flows.Affine(dim),
+    "triangular affine": lambda dim, rng: flows.TriangularAffine(dim),
     "permutation": lambda dim, rng: flows.Permutation(rng.permutation(dim, device="cpu").numpy()),
     "batch norm": lambda dim, rng: flows.BatchNorm(dim).eval(),
     **{f"planar {name}": lambda dim, rng, name=name: flows.Planar(dim, name, rng=rng) for name in ACTIVATIONS},

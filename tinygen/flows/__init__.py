@@ -3,7 +3,7 @@
 from tinygen.flows.autoregressive import InverseAutoregressive, MaskedAutoregressive, iaf, maf
 from tinygen.flows.base import Flow, Inverse, Layer
 from tinygen.flows.coupling import AffineCoupling, real_nvp
-from tinygen.flows.elementary import Affine, BatchNorm, Permutation
+from tinygen.flows.elementary import Affine, BatchNorm, Permutation, TriangularAffine
 from tinygen.flows.networks import CausalNetwork, MaskedPerceptron, perceptron
 from tinygen.flows.planar import Planar
 
@@ -20,6 +20,7 @@ __all__ = [
     "MaskedPerceptron",
     "Permutation",
     "Planar",
+    "TriangularAffine",
     "iaf",
     "maf",
     "perceptron",

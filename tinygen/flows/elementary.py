@@ -1,4 +1,4 @@
-"""Floor 6. Layers without networks: one scale and shift a coordinate, another order, normalisation over the batch."""
+"""Floor 6. Layers without networks: affine maps, another order of the coordinates, normalisation over the batch."""
 
 from __future__ import annotations
 
@@ -30,6 +30,34 @@ class Affine(Layer):
 
     def _to_latent(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return (x - self.shift) * ops.exp(-self.log_scale), for_each_row(-ops.sum(self.log_scale), x)
+
+    def describe(self) -> str:
+        return str(self.dim)
+
+
+class TriangularAffine(Layer):
+    """x = L z + shift, where L is lower triangular with the diagonal exp(log_scale); starts as the identity.
+
+    Over N(0, I) it makes N(shift, L Lᵀ), and so every normal distribution (PROB-5).
+    """
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+        self.log_scale, self.shift = Parameter(ops.zeros(dim)), Parameter(ops.zeros(dim))
+        self.below = Parameter(ops.zeros((dim, dim)))  # only what stands below the diagonal is used
+
+    def matrix(self) -> Tensor:
+        """L (dim, dim)."""
+        identity = ops.eye(self.dim, dtype=self.below.dtype, device=self.below.device)
+        return ops.tril(self.below, -1) + identity * ops.exp(self.log_scale)
+
+    def _to_data(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return ops.linear(z, self.matrix(), self.shift), for_each_row(ops.sum(self.log_scale), z)
+
+    def _to_latent(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        columns = ops.swapaxes(x - self.shift, 0, 1)
+        z = ops.linalg.solve_triangular(self.matrix(), columns)
+        return ops.swapaxes(z, 0, 1), for_each_row(-ops.sum(self.log_scale), x)
 
     def describe(self) -> str:
         return str(self.dim)
