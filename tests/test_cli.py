@@ -181,6 +181,7 @@ def test_the_device_and_resuming_reach_the_training(
         return metrics
 
     def train(run: Run) -> dict[str, float]:
+        assert run.out == run.shared / f"seed{run.seed}"
         state = State(tg.zeros(()), run.rng.spawn("noise"))
         run.train(state, step, 30, every=10, seconds=0.0, progress=False)
         run.picture("empty.png").write_text("")

@@ -36,12 +36,13 @@ RESULTS = Path("docs/results")
 class Run:
     """One training with one seed: what ``train(run)`` is given.
 
-    ``rng`` is the stream of the seed, to be spawned from; ``out`` is the folder for what it writes; ``device`` is
-    already the default device.
+    ``rng`` is the stream of the seed, to be spawned from; ``out`` is the folder for what it writes, ``shared`` one for
+    what is the same for all seeds of a command; ``device`` is already the default device.
     """
 
-    def __init__(self, seed: int, out: Path, *, quick: bool, resume: bool) -> None:
+    def __init__(self, seed: int, out: Path, *, quick: bool, resume: bool, shared: Path | None = None) -> None:
         self.seed, self.out, self.quick, self.resume = seed, out, quick, resume
+        self.shared = shared or out
         self.rng = Generator(seed)
         self.device = backend.default_device()
         self.pictures: list[Path] = []
@@ -123,7 +124,7 @@ def _train_all(example: Example, train: Callable[[Run], Mapping[str, float]], op
     results: list[dict[str, Any]] = []
     for seed in range(options.seed, options.seed + options.seeds):
         out = options.out if options.seeds == 1 else options.out / f"seed{seed}"
-        run = Run(seed, out, quick=options.quick, resume=options.resume)
+        run = Run(seed, out, quick=options.quick, resume=options.resume, shared=options.out)
         started = time.monotonic()
         metrics = {name: float(value) for name, value in train(run).items()}
         missing = [gate.name for gate in example.gates if gate.name not in metrics]
