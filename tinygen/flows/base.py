@@ -135,6 +135,14 @@ class Flow(Layer):
             log_dets.append(log_det)
         return x, _total(log_dets)
 
+    def stages(self, z: Any, context: Any = None) -> list[Tensor]:
+        """z₀ = z, z₁, …, z_K = x: rows (N, dim) on their way to the data, after each layer (FLOW-4)."""
+        rows, given = self._checked("stages", z, context)
+        found = [rows]
+        for layer in self._steps():
+            found.append(layer.to_data(found[-1], given)[0])
+        return found
+
     def log_prob(self, x: Any, context: Any = None) -> Tensor:
         """log p(x) (N,) in nats (FLOW-1), differentiable in x and the parameters.  Its mean is what FLOW-6 ascends."""
         z, log_det = self.to_latent(x, context)
