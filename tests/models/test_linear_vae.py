@@ -93,6 +93,7 @@ def test_no_parameters_beat_probabilistic_pca(device: str, seed: int) -> None:
     best = fit_probabilistic_pca(x, K)
     fitted = scipy.stats.multivariate_normal(best.b, best.W @ best.W.T + best.noise**2 * np.eye(D))
     np.testing.assert_allclose(fitted.logpdf(x).mean(), best.log_likelihood, rtol=1e-10)
+    np.testing.assert_allclose(best.marginal().log_prob(tg.tensor(x)).numpy(), fitted.logpdf(x), rtol=1e-10)
     rng = np.random.default_rng(seed)
     for _ in range(20):
         W = best.W + 0.1 * rng.normal(size=(D, K))
