@@ -113,6 +113,10 @@ class ProbabilisticPCA:
     log_likelihood: float
     """Mean log p(x) of the data it was fitted to: no W, b, σ reaches more."""
 
+    def marginal(self) -> MultivariateNormal:
+        """p(x) = N(b, W Wᵀ + σ² I), for data that it was not fitted to."""
+        return MultivariateNormal(self.b, self.W @ self.W.T + self.noise**2 * np.eye(len(self.b)))
+
 
 def fit_probabilistic_pca(x: Any, k: int) -> ProbabilisticPCA:
     """W = U (Λ − σ² I)^½ of the k largest eigenvalues Λ of the covariance, σ² = the mean of the others."""
