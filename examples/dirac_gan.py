@@ -79,7 +79,7 @@ def draw(paths: dict[str, np.ndarray], radii: dict[str, np.ndarray], found: np.n
     """A portrait of each game, the eigenvalues of R1 over γ, and how far each game is from its saddle."""
     figure, axes = plots.figure(2, 4, (14.0, 7.2))
     portraits = [*axes[0, :3], *axes[1, :3]]
-    extent = (-2.0, 2.0, -2.0, 2.0)
+    extent = (-2.2, 2.2, -2.2, 2.2)
     points = plots.lattice(extent, 16)
     for one, (name, game) in zip(portraits, GAMES.items(), strict=True):
         vectors = game.field(tg.tensor(points, dtype=np.float64)).detach()
@@ -90,14 +90,14 @@ def draw(paths: dict[str, np.ndarray], radii: dict[str, np.ndarray], found: np.n
         one.set(xlim=extent[:2], ylim=extent[2:])
 
     right, low_right = axes[:, 3]
-    parts = {"real parts": found.real, "imaginary parts": found.imag}
+    parts = {"real": found.real, "imaginary": found.imag}
     for name, part in parts.items():
         plots.curves(right, GAMMAS, {name: part[:, 0]}, names=("γ", ""), title="Eigenvalues of R1 at the saddle")
         right.plot(GAMMAS, part[:, 1], color=right.lines[-1].get_color())
     right.axvline(1.0, color=plots.canvas.REFERENCE, linestyle="--", label="critical, γ = 1")
-    right.legend(frameon=False)
+    right.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 0.02), handlelength=1.2, fontsize=8)
     plots.curves(low_right, np.arange(STEPS + 1), radii, title="Distance from the saddle")
-    low_right.set(yscale="log", xlabel=f"steps of size {H}", ylim=(1e-4, 100.0))
+    low_right.set(yscale="log", xlabel=f"steps of size {H}", ylim=(1e-9, 100.0))
     low_right.legend(frameon=False, fontsize=8, loc="lower left")
     return plots.save(figure, path)
 

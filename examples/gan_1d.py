@@ -43,6 +43,8 @@ EXAMPLE = Example(
         Gate("RMSE of 3 + 1 classes", at_most=0.02),
         Gate("D(G) of a good discriminator", at_most=0.01),
         Gate("saturating / non-saturating gradient", at_most=0.01),
+        # For each fake it is D / (1 - D), and so below 1e-2 where D(G) is; 1e-6 is rounding in float32.
+        Gate("relative error of D / (1 - D), their ratio at each fake", at_most=1e-6, exact=True),
         Gate("error of the gradient of KL(q|p) - 2 JS", at_most=1e-5, exact=True),
         Gate("slope of JS at distance 4", "nats", at_most=1e-6, exact=True),
         Gate("error of W1 at any distance", at_most=1e-6, exact=True),
@@ -63,7 +65,8 @@ def train(run: Run) -> dict[str, float]:
         trained[name] = on_line(state)[:, 0]
         errors[name] = weighted_rmse(trained[name], best, p + q)
     classes, class_error = learn_classes(run, q)
-    slopes = vanishing_gradients(run)
+    slopes, ratio_error = vanishing_gradients(run)
+    first = next((report for report in slopes if report["D(G)"] < 0.01), slopes[-1])
     identity = generator_gradients(np.linspace(-2.0, 3.0, 26))
     sliding = slide(np.linspace(0.0, 4.0, 81))
 
@@ -79,6 +82,8 @@ def train(run: Run) -> dict[str, float]:
         "RMSE of 3 + 1 classes": class_error,
         "D(G) of a good discriminator": slopes[-1]["D(G)"],
         "saturating / non-saturating gradient": slopes[-1]["saturating"] / slopes[-1]["non-saturating"],
+        "their ratio when the mean of D(G) falls below 0.01": first["saturating"] / first["non-saturating"],
+        "relative error of D / (1 - D), their ratio at each fake": ratio_error,
         "error of the gradient of KL(q|p) - 2 JS": float(np.abs(identity.frozen - identity.divergence).max()),
         "slope of JS at distance 4": float(np.diff(sliding.js)[-1] / np.diff(sliding.distance)[-1]),
         "error of W1 at any distance": float(np.abs(sliding.w1 - sliding.distance).max()),
@@ -167,21 +172,37 @@ def learn_classes(run: Run, q: np.ndarray) -> tuple[Classes, float]:
 # --- what generators feel ----------------------------------------------------------------------------------------
 
 
-def vanishing_gradients(run: Run) -> list[dict[str, float]]:
-    """The size of both generators' gradients while D learns to tell two laws apart that hardly meet (GAN-11, 12)."""
+def vanishing_gradients(run: Run) -> tuple[list[dict[str, float]], float]:
+    """The size of both generators' gradients while D learns to tell two laws apart that hardly meet (GAN-11, 12).
+
+    At each fake their ratio is D / (1 − D), for the slopes of the logit are the same: also its largest relative error.
+    The ratio of the whole gradients is an average of these with weights that are larger where D is: it falls below
+    1e-2 a few steps after the mean of D(G) has.
+    """
     steps = run.choose(quick=300, full=600)
     state = game(run.rng.spawn("apart"), steps, minimax, data=(0.0, 0.5), fakes=(4.0, 0.5))
     z = run.rng.spawn("fixed noise").normal((1000, 1))
+    errors = []
 
     def slopes(state: State) -> dict[str, float]:
         logits = state.discriminator(state.generator(z))
-        sizes = {"D(G)": float(tg.mean(tg.sigmoid(logits)))}
-        for name, objective in (("saturating", minimax), ("non-saturating", non_saturating)):
-            found = tg.grad(objective.generator_loss(logits), state.generator.parameters())
-            sizes[name] = float(np.sqrt(sum(float(slope) ** 2 for slope in found)))
-        return sizes
+        saturating, other = (objective.generator_loss(logits) for objective in (minimax, non_saturating))
+        at_fakes = [tg.grad(loss, logits)[0].numpy().astype(np.float64) for loss in (saturating, other)]
+        expected = np.exp(logits.numpy().astype(np.float64))  # D / (1 − D) with D = σ(logit)
+        errors.append(float(np.abs(at_fakes[0] / at_fakes[1] / expected - 1.0).max()))
+        return {
+            "D(G)": float(tg.mean(tg.sigmoid(logits))),
+            "saturating": size_of_gradient(saturating, state.generator),
+            "non-saturating": size_of_gradient(other, state.generator),
+        }
 
-    return run.train(state, discriminator_step, steps, name="apart", every=10, evaluate=slopes, watch="D(G)")
+    history = run.train(state, discriminator_step, steps, name="apart", every=10, evaluate=slopes, watch="D(G)")
+    return history, max(errors)
+
+
+def size_of_gradient(loss: tg.Tensor, network: nn.Module) -> float:
+    """The norm of the loss's gradient in all parameters of a network."""
+    return float(np.sqrt(sum(float(tg.sum(tg.square(slope))) for slope in tg.grad(loss, network.parameters()))))
 
 
 @dataclass
@@ -270,12 +291,13 @@ def draw(
 
     names = ("class 1", "class 2", "class 3", "fake")
     plots.curves(right, x, {name: classes.trained[near, k] for k, name in enumerate(names)}, names=("x", ""))
-    right.plot(x, classes.best[near], "k--")
+    right.plot(x, classes.best[near], "k--", label=["optimum", *[None] * 3])
     right.set_title("Three classes and the fakes")
+    right.legend(frameon=False)
 
     sizes = {name: [report[name] for report in slopes] for name in ("saturating", "non-saturating", "D(G)")}
     plots.curves(low_left, [report["step"] for report in slopes], sizes, title="Gradients while D learns")
-    low_left.set(yscale="log", xlabel="steps of D", ylabel="size of the generator's gradient")
+    low_left.set(yscale="log", xlabel="steps of D", ylabel="size of the gradient, and D(G)")
 
     plots.curves(
         low_middle, identity.mean, {"non-saturating": identity.frozen[0], "saturating": identity.frozen[1]},

@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import tinygen as tg
-from tinygen import metrics, optim, plots
+from tinygen import plots
 from tinygen.adversarial import R1, Penalty, squared_slopes
 from tinygen.data.pushforward import Density
-from tinygen.models.gan import Draws, State, normal_prior, perceptron, step
-from tinygen.random import Generator
+from tinygen.models.gan import step
+from tinygen.models.gan_plane import PlaneState, judge, plane_game, samples
 from tinygen.running import Example, Gate, Run, main
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BATCH, EVERY = 128, 100
+EVERY = 100
 SAMPLES = 2500  # as in Srivastava et al. 2017: of many more, a stray one would "cover" a mode that is lost
 EXTENT = (-3.0, 3.0, -3.0, 3.0)
 
 EXAMPLE = Example(
     name="gan_2d",
     systems=("NSGAN", "R1GAN"),
-    models=("tinygen/models/gan.py", "tinygen/adversarial/penalties.py"),
+    models=("tinygen/models/gan.py", "tinygen/models/gan_plane.py", "tinygen/adversarial/penalties.py"),
     gates=(
         Gate("easy ring: modes", "of 8", at_least=8),
         # Real data reach 0.9889: more would be modes that are too narrow.
@@ -52,9 +52,8 @@ class Trained:
     """What a training leaves for the pictures."""
 
     centres: np.ndarray
-    state: State
+    state: PlaneState
     history: list[dict[str, float]]
-    frames: list[np.ndarray]  # samples (n, 2) at each report
 
 
 def train(run: Run) -> dict[str, float]:
@@ -69,8 +68,8 @@ def train(run: Run) -> dict[str, float]:
     for name, (ring, penalties) in settings.items():
         steps = run.choose(quick=1500, full=2500 if ring is easy else 4500)
         trained[name] = learn(run, name, ring, penalties, steps)
-        samples = sample(trained[name].state, run.rng.spawn("judged"), SAMPLES)
-        measured |= {f"{name}: {key}": value for key, value in judge(samples, ring).items()}
+        points = samples(trained[name].state, run.rng.spawn("judged"), SAMPLES)
+        measured |= {f"{name}: {key}": value for key, value in judge(points, ring).items()}
     draw(trained, run.picture("gan_2d.png"))
     animate(trained, run.picture("gan_2d.gif"))
     return measured
@@ -78,50 +77,16 @@ def train(run: Run) -> dict[str, float]:
 
 def learn(run: Run, name: str, ring: Density, penalties: list[Penalty], steps: int) -> Trained:
     """Train a pair of perceptrons, and keep samples of each report."""
-    rng = run.rng.spawn(name)
-    generator = perceptron((2, 128, 128, 2), rng=rng.spawn("generator"))
-    discriminator = perceptron((2, 128, 128, 1), rng=rng.spawn("discriminator"))
-    rate = optim.cosine(3e-3, steps, end=6e-5)
-    state = State(
-        generator,
-        discriminator,
-        optim.Adam(generator.parameters(), lr=rate, betas=(0.0, 0.9)),
-        optim.Adam(discriminator.parameters(), lr=rate, betas=(0.0, 0.9)),
-        Draws(lambda rng: ring.sample(rng, BATCH), rng=rng.spawn("data")),
-        normal_prior(BATCH, 2),
-        rng.spawn("noise"),
-        penalties=penalties,
-        average=optim.ExponentialMovingAverage(generator, 0.99),
-    )
-    frames: list[np.ndarray] = []
+    state = plane_game(ring, steps, rng=run.rng.spawn(name), penalties=penalties)
 
-    def evaluate(state: State) -> Mapping[str, float]:
-        frames.append(sample(state, run.rng.spawn("shown"), SAMPLES))
-        return judge(frames[-1], ring)
+    def evaluate(state: PlaneState) -> Mapping[str, float]:
+        state.frames.append(samples(state, run.rng.spawn("shown"), SAMPLES))
+        return judge(state.frames[-1], ring)
 
     folder = name.replace(",", "").replace(" ", "_")
     history = run.train(state, step, steps, name=folder, every=EVERY, evaluate=evaluate, watch="modes")
     assert ring.modes is not None
-    return Trained(ring.modes.centres, state, history, frames)
-
-
-@tg.no_grad()
-def sample(state: State, rng: Generator, count: int) -> np.ndarray:
-    """Points (count, 2) of the averaged generator."""
-    assert state.average is not None
-    points: np.ndarray = state.average.module(rng.normal((count, 2))).numpy()
-    return points
-
-
-def judge(points: np.ndarray, ring: Density) -> dict[str, float]:
-    """Modes covered, the share of samples within 3 sd of a mode, and how unevenly modes are met (GAN-22)."""
-    assert ring.modes is not None
-    centres, sd = ring.modes
-    return {
-        "modes": metrics.modes_covered(points, centres, sd),
-        "good samples": metrics.high_quality_share(points, centres, sd),
-        "KL of the modes": metrics.mode_kl(points, centres),
-    }
+    return Trained(ring.modes.centres, state, history)
 
 
 # --- pictures ----------------------------------------------------------------------------------------------------
@@ -156,19 +121,19 @@ def draw(trained: Mapping[str, Trained], path: Path) -> Path:
 def draw_samples(axes: Axes, one: Trained, frame: int, title: str) -> None:
     """Samples of one report over the centres of the modes."""
     plots.scatter(axes, one.centres, colour=plots.PALETTE[1], size=70.0)
-    plots.scatter(axes, one.frames[frame], colour=plots.PALETTE[0], size=2.0, title=title)
+    plots.scatter(axes, one.state.frames[frame], colour=plots.PALETTE[0], size=2.0, title=title)
     axes.set(xlim=EXTENT[:2], ylim=EXTENT[2:])
 
 
 def animate(trained: Mapping[str, Trained], path: Path) -> None:
     """The three generators side by side as they learn."""
     figure, axes = plots.figure(1, 3, (8.0, 3.2))
-    length = max(len(one.frames) for one in trained.values())
+    length = max(len(one.state.frames) for one in trained.values())
     with plots.animation(figure, path, fps=5.0) as frame:
         for number in range(length):
             for axis, (name, one) in zip(axes[0], trained.items(), strict=True):
                 axis.clear()
-                last = min(number, len(one.frames) - 1)
+                last = min(number, len(one.state.frames) - 1)
                 report = one.history[last]
                 draw_samples(axis, one, last, f"{name}\nstep {report['step']:.0f}: {report['modes']:.0f} modes")
             frame()

@@ -10,6 +10,7 @@ from tinygen import metrics, nn, optim, training
 from tinygen.adversarial import R1, minimax
 from tinygen.distributions import Normal
 from tinygen.models.gan import Affine, Draws, State, discriminator_step, normal_prior, perceptron, step
+from tinygen.models.gan_plane import plane_game
 from tinygen.random import Generator
 
 pytestmark = [pytest.mark.train, pytest.mark.host]
@@ -41,22 +42,10 @@ def discriminator_error(seed: int) -> float:
 def ring_quality(seed: int) -> tuple[int, float, float]:
     """Modes covered, share of good samples and KL of the modes on the easy ring, after 1,500 steps (GAN-22)."""
     rng, steps, ring = Generator(seed), 1500, tg.data.density("ring", sd=0.2)
-    generator = perceptron((2, 128, 128, 2), rng=rng.spawn("generator"))
-    discriminator = perceptron((2, 128, 128, 1), rng=rng.spawn("discriminator"))
-    rate = optim.cosine(3e-3, steps, end=6e-5)
-    state = State(
-        generator,
-        discriminator,
-        optim.Adam(generator.parameters(), lr=rate, betas=(0.0, 0.9)),
-        optim.Adam(discriminator.parameters(), lr=rate, betas=(0.0, 0.9)),
-        Draws(lambda rng: ring.sample(rng, 128), rng=rng.spawn("data")),
-        normal_prior(128, 2),
-        rng.spawn("noise"),
-        penalties=[R1(0.1)],
-    )
+    state = plane_game(ring, steps, rng=rng, penalties=[R1(0.1)])
     training.run(state, step, steps, progress=False)
     with tg.no_grad():
-        samples = generator(rng.spawn("judged").normal((10_000, 2)))
+        samples = state.generator(rng.spawn("judged").normal((10_000, 2)))
     centres, sd = ring.modes
     return (
         metrics.modes_covered(samples, centres, sd),
