@@ -18,7 +18,7 @@ from tinygen.models.vae import VAE, BinomialLikelihood, State, evaluate, percept
 from tinygen.random import Generator
 from tinygen.running import Example, Gate, Run, main
 
-COMPONENTS, SMOOTHINGS = 50, (0.03, 0.1, 0.3)
+COMPONENTS = 50
 IMPORTANCE_SAMPLES, BOUNDED = 64, 500
 
 EXAMPLE = Example(
@@ -46,7 +46,7 @@ def train(run: Run) -> dict[str, float]:
     hidden, latent = run.choose(quick=(256, 16), full=(400, 20))
     vae = perceptron(256, latent, hidden, rng=run.rng.spawn("mnist16"))
     measured |= compare(run, "mnist16", vae, images, held_out, run.choose(quick=2500, full=8000))
-    mixture = fit_best(run.rng.spawn("picture's mixture"), images, held_out, 1, smoothings=(0.1,))
+    mixture = bernoulli_mixture.fit(run.rng.spawn("picture's mixture"), tg.tensor(images), COMPONENTS, rounds=50)
     draw(vae, mixture, held_out, run.rng.spawn("picture"), run.picture("vae_mnist16.png"))
     return measured
 
@@ -77,7 +77,8 @@ def compare(run: Run, name: str, vae: VAE, images: np.ndarray, held_out: np.ndar
     run.train(state, step, steps, name=name, watch="ELBO")
     x = tg.tensor(held_out)
     terms = evaluate(vae, x, rng.spawn("evaluate"), samples=10)
-    mixture = fit_best(rng.spawn("mixture"), images, held_out, getattr(vae.likelihood, "levels", 1))
+    levels = getattr(vae.likelihood, "levels", 1)
+    mixture = bernoulli_mixture.fit_best(rng.spawn("mixture"), tg.tensor(images), x, COMPONENTS, levels=levels)
     log_p = float(tg.mean(mixture.log_prob(x)))
     few = x[:BOUNDED]
     with tg.no_grad():
@@ -91,18 +92,6 @@ def compare(run: Run, name: str, vae: VAE, images: np.ndarray, held_out: np.ndar
         f"{name}: IW-64 bound": tighter,
         f"{name}: IW-64 bound - ELBO": tighter - evaluate(vae, few, rng.spawn("few"), samples=10)["ELBO"],
     }
-
-
-def fit_best(
-    rng: Generator, images: np.ndarray, held_out: np.ndarray, levels: int, smoothings: tuple[float, ...] = SMOOTHINGS
-) -> BernoulliMixture:
-    """The mixture whose smoothing is best on the very images that it will be judged by: an advantage that it keeps."""
-    x, judged = tg.tensor(images), tg.tensor(held_out)
-    fitted = [
-        bernoulli_mixture.fit(rng.spawn(f"{s}"), x, COMPONENTS, levels=levels, smoothing=s, rounds=50)
-        for s in smoothings
-    ]
-    return max(fitted, key=lambda mixture: float(tg.mean(mixture.log_prob(judged))))
 
 
 @tg.no_grad()

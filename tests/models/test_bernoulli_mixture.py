@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygen as tg
-from tinygen.models.bernoulli_mixture import BernoulliMixture, fit, improve
+from tinygen.models.bernoulli_mixture import BernoulliMixture, fit, fit_best, improve
 from tinygen.random import Generator
 
 
@@ -83,6 +83,15 @@ def test_fitting_stays_single_and_does_not_wait(device: str) -> None:
     with no_sync():
         again = improve(model, x, 0.1)
     assert {model.log_weights.dtype, again.probs.dtype, again.log_prob(x).dtype} == {np.dtype(np.float32)}
+
+
+def test_the_best_smoothing_is_chosen_by_the_images_to_judge(device: str) -> None:
+    """Images of one kind want hardly any smoothing; what was never seen wants a lot of it."""
+    x, judged = (tg.tensor(np.full((20, 6), value)) for value in (1.0, 0.0))
+    smoothings = (0.01, 1.0, 50.0)
+    for few, expected in ((x, 0.01), (judged, 50.0)):
+        best = fit_best(Generator(0), x, few, 1, smoothings=smoothings, rounds=1)
+        np.testing.assert_allclose(best.probs.numpy(), (20 + expected) / (20 + 2 * expected))
 
 
 def test_wrong_use_is_refused() -> None:
