@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from double import no_sync
@@ -26,7 +28,7 @@ def noisy(module: nn.Module, scale: float = 0.3) -> nn.Module:
 
 def pieces(cuts: list[int], length: int) -> list[slice]:
     edges = [0, *sorted(min(cut, length) for cut in cuts), length]
-    return [slice(*edge) for edge in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(*edge) for edge in pairwise(edges)]
 
 
 @settings(max_examples=25)

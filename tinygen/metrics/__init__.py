@@ -26,11 +26,12 @@ from tinygen.metrics.samples import (
     squared_mmd,
     wasserstein_1d,
 )
+from tinygen.metrics.series import autocorrelation
 from tinygen.metrics.words import analogies, analogy_accuracy
 
 __all__ = [
-    "DensityCoverage", "Estimate", "analogies", "analogy_accuracy", "auroc", "bits_per_dimension", "density_coverage",
-    "energy_distance",
-    "gaussian_kernel", "high_quality_ceiling", "high_quality_share", "kid", "median_distance", "mode_histogram",
-    "mode_kl", "modes_covered", "polynomial_kernel", "spearman", "squared_mmd", "wasserstein_1d",
+    "DensityCoverage", "Estimate", "analogies", "analogy_accuracy", "auroc", "autocorrelation", "bits_per_dimension",
+    "density_coverage", "energy_distance", "gaussian_kernel", "high_quality_ceiling", "high_quality_share", "kid",
+    "median_distance", "mode_histogram", "mode_kl", "modes_covered", "polynomial_kernel", "spearman", "squared_mmd",
+    "wasserstein_1d",
 ]  # fmt: skip
