@@ -74,15 +74,17 @@ class Lesson:
 
 def train(run: Run) -> dict[str, float]:
     rng = run.rng.spawn("parameters")
-    known = learn(run, "AR(1)", ar1(), masked_student(rng.spawn("AR(1)")), 256, 5e-3, (500, 2500), spreads)
+    masked = MaskedPerceptron(LENGTH, (64, 64), nn.Tanh, rng=rng.spawn("AR(1)"))
+    known = learn(run, "AR(1)", ar1(), one_layer(masked), 256, 5e-3, (500, 2500), spreads)
+
     teacher = trained_teacher(run, rng.spawn("teacher"))
     diagonal = learn(run, "diagonal", teacher, DiagonalStudent(LENGTH), 256, 2e-2, (400, 1000))
-    network = CausalNetwork(8, taps=8, marked=True, rng=rng.spawn("student"))
-    fast = learn(run, "one pass", teacher, causal_student(network), 64, 5e-3, (600, 2500))
+    causal = CausalNetwork(8, taps=8, marked=True, rng=rng.spawn("student"))
+    fast = learn(run, "one pass", teacher, one_layer(causal), 64, 5e-3, (600, 2500))
 
     size, draws = (20_000, LENGTH), run.rng.spawn("evaluate")
-    kl = {name: evaluate(lesson.student, lesson.teacher, draws.spawn(name), size)
-          for name, lesson in {"AR(1)": known, "diagonal": diagonal, "one pass": fast}.items()}  # fmt: skip
+    lessons = {"AR(1)": known, "diagonal": diagonal, "one pass": fast}
+    kl = {name: evaluate(it.student, it.teacher, draws.spawn(name), size) for name, it in lessons.items()}
     taught = teacher.sample(draws.spawn("teacher"), 20_000, LENGTH).numpy()
     cost = costs(teacher, fast.student, run.rng.spawn("cost"))
     draw(known, fast, diagonal, kl, cost, run.rng.spawn("picture"), run.picture("distillation.png"))
@@ -107,24 +109,16 @@ def train(run: Run) -> dict[str, float]:
 
 def trained_teacher(run: Run, rng: Generator) -> GaussianAutoregressive:
     """A WaveNet that learned the nonlinear series from data (AR-13, first part)."""
-    model, steps = (
-        GaussianAutoregressive(CausalNetwork(16, taps=8, marked=True, rng=rng)),
-        run.choose(quick=300, full=1500),
-    )
+    model = GaussianAutoregressive(CausalNetwork(16, taps=8, marked=True, rng=rng))
+    steps = run.choose(quick=300, full=1500)
     optimizer = optim.Adam(model.parameters(), lr=optim.cosine(5e-3, steps))
     state = autoregressive.State(model, optimizer, SineProcess(), run.rng.spawn("data"), (32, 32))
     run.train(state, autoregressive.step, steps, name="teacher", watch="NLL")
     return model
 
 
-def masked_student(rng: Generator) -> FlowStudent:
-    """Weights of its own for each of LENGTH values."""
-    network = MaskedPerceptron(LENGTH, (64, 64), nn.Tanh, rng=rng)
-    return FlowStudent([InverseAutoregressive(LENGTH, network=network)])
-
-
-def causal_student(network: CausalNetwork) -> FlowStudent:
-    """The same weights for all values: it may be asked for any number of them."""
+def one_layer(network: nn.Module) -> FlowStudent:
+    """With a causal network, which has the same weights for all t, it may be asked for any number of values."""
     return FlowStudent([InverseAutoregressive(LENGTH, network=network)])
 
 

@@ -15,7 +15,7 @@ import tinygen as tg
 from tinygen import nn, optim
 from tinygen.data import SineProcess, ar1
 from tinygen.distributions import MultivariateNormal, kl_divergence
-from tinygen.flows import CausalNetwork, Flow, InverseAutoregressive, MaskedPerceptron
+from tinygen.flows import CausalNetwork, Flow, InverseAutoregressive, MaskedAutoregressive, MaskedPerceptron
 from tinygen.lectures.numerics import gauss_hermite, sign_vectors
 from tinygen.models.autoregressive import GaussianAutoregressive
 from tinygen.models.distillation import (
@@ -107,6 +107,12 @@ def test_a_causal_student_draws_any_length_at_once(device: str) -> None:
     assert x.dtype == np.float32
     np.testing.assert_allclose(x.numpy(), student(z).x.numpy(), rtol=1e-4, atol=1e-4)  # float32, sums in another order
     assert student.generate(z[:, :1]).shape == (2, 1)
+
+
+def test_a_student_refuses_layers_that_it_cannot_compose(device: str) -> None:
+    for layers, found in (([], "none"), ([MaskedAutoregressive(3, rng=Generator(0))], "MaskedAutoregressive")):
+        with pytest.raises(TypeError, match=f"FlowStudent: needs one or more flows.InverseAutoregressive, got {found}"):
+            FlowStudent(layers)
 
 
 def linear_student(B: np.ndarray, b: np.ndarray) -> FlowStudent:

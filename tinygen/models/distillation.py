@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -73,6 +73,9 @@ class FlowStudent(Student):
 
     def __init__(self, layers: Iterable[InverseAutoregressive]) -> None:
         self.layers = nn.ModuleList(layers)
+        if not len(self.layers) or len(self._flows()) < len(self.layers):
+            kinds = ", ".join(type(layer).__name__ for layer in self.layers)
+            raise TypeError(f"FlowStudent: needs one or more flows.InverseAutoregressive, got {kinds or 'none'}")
 
     def forward(self, z: Tensor) -> Drawn:
         x, mean, log_sd = z, tg.zeros_like(z), tg.zeros_like(z)
@@ -151,7 +154,7 @@ class State:
     optimizer: optim.Optimizer
     rng: Generator
     size: tuple[int, int]
-    estimator: Estimator = field(default=closed_steps)
+    estimator: Estimator = closed_steps
 
 
 def step(state: State) -> Mapping[str, Tensor]:
