@@ -293,7 +293,7 @@ def draw(
     plots.curves(right, x, {name: classes.trained[near, k] for k, name in enumerate(names)}, names=("x", ""))
     right.plot(x, classes.best[near], "k--", label=["optimum", *[None] * 3])
     right.set_title("Three classes and the fakes")
-    right.legend(frameon=False)
+    right.legend(frameon=False, handlelength=1.2)
 
     sizes = {name: [report[name] for report in slopes] for name in ("saturating", "non-saturating", "D(G)")}
     plots.curves(low_left, [report["step"] for report in slopes], sizes, title="Gradients while D learns")
