@@ -270,9 +270,9 @@ def over_steps(axes: Axes, histories: Sequence[History], key: str, name: str) ->
 def animate(wall: Mapping[str, Trained], path: Path) -> None:
     """The nine generators of the first seed side by side as they learn."""
     figure, axes = plots.figure(3, 3, (7.2, 7.9))
-    reports = len(next(iter(wall.values())).histories[0])
-    with plots.animation(figure, path, fps=3.0, pause=2.0) as frame:
-        for number in range(reports):
+    last = len(wall["minimax"].histories[0]) - 1
+    with plots.animation(figure, path, fps=2.0, pause=2.0, dpi=75) as frame:
+        for number in [*range(0, last, 2), last]:
             for axis, (name, one) in zip(axes.flat, wall.items(), strict=True):
                 axis.clear()
                 report = one.histories[0][number]
