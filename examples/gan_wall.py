@@ -277,7 +277,7 @@ def animate(wall: Mapping[str, Trained], path: Path) -> None:
                 axis.clear()
                 report = one.histories[0][number]
                 draw_samples(axis, one, number, f"{name}\n{report['modes']:.0f} of 8 modes")
-            figure.suptitle(f"step {report['step']:,.0f}")
+            figure.suptitle(f"After {report['step']:,.0f} steps", fontweight="bold")
             frame()
 
 
