@@ -63,9 +63,9 @@ def train(run: Run) -> dict[str, float]:
         CausalNetwork(16, DILATIONS, taps=8, marked=True, rng=rng.spawn(name)) for name in ("causal", "nonlinear")
     )
     teachers = {
-        "masked perceptron": learn(run, "masked", masked, resonator(), (256, MASKED_LENGTH), 1e-2, (1000, 4000)),
-        "causal convolutions": learn(run, "causal", causal, resonator(), (32, 48), 5e-3, (1800, 3000)),
-        "nonlinear series": learn(run, "nonlinear", nonlinear, SineProcess(), (32, 32), 5e-3, (300, 1500)),
+        "masked perceptron": learn(run, "masked", masked, resonator(), (256, MASKED_LENGTH), 1e-2, (1000, 3500)),
+        "causal convolutions": learn(run, "causal", causal, resonator(), (32, 48), 5e-3, (1200, 2000)),
+        "nonlinear series": learn(run, "nonlinear", nonlinear, SineProcess(), (32, 32), 5e-3, (300, 800)),
     }
     convolutional = teachers["causal convolutions"].model
     slopes = sensitivity(convolutional, run.rng.spawn("sensitivity"))

@@ -75,12 +75,12 @@ class Lesson:
 def train(run: Run) -> dict[str, float]:
     rng = run.rng.spawn("parameters")
     masked = MaskedPerceptron(LENGTH, (64, 64), nn.Tanh, rng=rng.spawn("AR(1)"))
-    known = learn(run, "AR(1)", ar1(), one_layer(masked), 256, 5e-3, (500, 2500), spreads)
+    known = learn(run, "AR(1)", ar1(), one_layer(masked), 256, 5e-3, (500, 1500), spreads)
 
     teacher = trained_teacher(run, rng.spawn("teacher"))
-    diagonal = learn(run, "diagonal", teacher, DiagonalStudent(LENGTH), 256, 2e-2, (400, 1000))
+    diagonal = learn(run, "diagonal", teacher, DiagonalStudent(LENGTH), 256, 2e-2, (300, 500))
     causal = CausalNetwork(8, taps=8, marked=True, rng=rng.spawn("student"))
-    fast = learn(run, "one pass", teacher, one_layer(causal), 64, 5e-3, (600, 2500))
+    fast = learn(run, "one pass", teacher, one_layer(causal), 64, 5e-3, (500, 1500))
 
     size, draws = (20_000, LENGTH), run.rng.spawn("evaluate")
     lessons = {"AR(1)": known, "diagonal": diagonal, "one pass": fast}
@@ -110,7 +110,7 @@ def train(run: Run) -> dict[str, float]:
 def trained_teacher(run: Run, rng: Generator) -> GaussianAutoregressive:
     """A WaveNet that learned the nonlinear series from data (AR-13, first part)."""
     model = GaussianAutoregressive(CausalNetwork(16, taps=8, marked=True, rng=rng))
-    steps = run.choose(quick=300, full=1500)
+    steps = run.choose(quick=300, full=800)
     optimizer = optim.Adam(model.parameters(), lr=optim.cosine(5e-3, steps))
     state = autoregressive.State(model, optimizer, SineProcess(), run.rng.spawn("data"), (32, 32))
     run.train(state, autoregressive.step, steps, name="teacher", watch="NLL")
