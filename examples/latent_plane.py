@@ -10,6 +10,7 @@ python examples/latent_plane.py --quick    about 10 seconds
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 HIDDEN, HELD_OUT, SAMPLES = (128, 64), 297, 1000
 JUDGED, DRAWS = 100, 64  # images whose log p(x) is computed, samples for both of their bounds
+CIRCLE = np.stack([np.cos(np.linspace(0.0, 2.0 * np.pi, 100)), np.sin(np.linspace(0.0, 2.0 * np.pi, 100))])
 
 EXAMPLE = Example(
     name="latent_plane",
@@ -72,7 +74,7 @@ def split(rng: Generator) -> Digits:
 
 
 def train_autoencoder(run: Run, digits: Digits) -> Autoencoder:
-    rng, steps = run.rng.spawn("autoencoder"), run.choose(quick=1500, full=4000)
+    rng, steps = run.rng.spawn("autoencoder"), run.choose(quick=1500, full=3000)
     model = autoencoder.perceptron(64, 2, HIDDEN, rng=rng.spawn("parameters"))
     batches = tg.data.Batches(digits.training, size=100, rng=rng.spawn("batches"))
     state = autoencoder.State(model, optim.Adam(model.parameters(), lr=optim.cosine(2e-3, steps)), batches)
@@ -81,7 +83,7 @@ def train_autoencoder(run: Run, digits: Digits) -> Autoencoder:
 
 
 def train_vae(run: Run, digits: Digits) -> VAE:
-    rng, steps = run.rng.spawn("vae"), run.choose(quick=1500, full=4000)
+    rng, steps = run.rng.spawn("vae"), run.choose(quick=1500, full=3000)
     inward = autoencoder.perceptron(64, 4, HIDDEN, rng=rng.spawn("encoder")).encoder
     outward = autoencoder.perceptron(64, 2, HIDDEN, rng=rng.spawn("decoder")).decoder
     model = VAE(inward, outward, BinomialLikelihood(), 2)
@@ -124,54 +126,57 @@ def bounds(rng: Generator, exact: LatticeVAE, x: tg.Tensor) -> dict[str, float]:
 # --- the picture -------------------------------------------------------------------------------------------------
 
 
+class Coder(NamedTuple):
+    """From images to codes and back."""
+
+    encode: Callable[[tg.Tensor], tg.Tensor]
+    decode: Callable[[tg.Tensor], tg.Tensor]
+
+
 @tg.no_grad()
 def draw(plain: Autoencoder, variational: VAE, exact: LatticeVAE, digits: Digits, path: Path) -> Path:
-    """Codes, decoded planes, posteriors, and the way from one digit to another, of either model."""
-    figure, ((codes, q_codes, ellipses), (decoded, q_decoded, ways)) = plots.figure(2, 3, (11.0, 7.4))
-    x = tg.tensor(digits.held_out)
-    ends = [int(np.flatnonzero(digits.labels == digit)[0]) for digit in (0, 6, 1, 5)]
-    strips = []
-    for name, scattered, grid, encode, decode in (
-        ("Autoencoder", codes, decoded, plain.encoder, plain.decoder),
-        ("VAE", q_codes, q_decoded, lambda x: variational.posterior(x).mean, variational.decode),
-    ):
-        z = encode(x)
-        plots.labelled_scatter(scattered, z, digits.labels, f"{name}: codes of held-out digits")
-        circle(scattered)
-        place = (-2.5, 2.5, -2.5, 2.5)
-        made = decode(tg.tensor(plots.lattice(place, 12))).reshape(-1, 8, 8)
-        plots.image_grid(grid, made, 12, f"{name}: decoded plane", place, names=("z₁", "z₂"), clip=True)
-        strips += [
-            tg.stack([decode(latent.lerp(z[a], z[b], float(t))[None])[0] for t in np.linspace(0.0, 1.0, 8)])
-            for a, b in (ends[:2], ends[2:])
-        ]
-    rows = ["autoencoder", "autoencoder", "VAE", "VAE"]
-    images = tg.stack(strips).reshape(4, 8, 8, 8).numpy()[[0, 2, 1, 3]]
-    plots.image_strip(ways, images, rows=[rows[i] for i in (0, 2, 1, 3)], title="Along a line of codes", clip=True)
-    posteriors(ellipses, exact, digits)
+    """Codes and decoded planes of both models, the posteriors of one, and the way from one digit to another."""
+    figure, axes = plots.figure(2, 3, (11.0, 7.4))
+    models = {
+        "Autoencoder": Coder(plain.encoder, plain.decoder),
+        "VAE": Coder(lambda x: variational.posterior(x).mean, variational.decode),
+    }
+    x, place = tg.tensor(digits.held_out), (-2.5, 2.5, -2.5, 2.5)
+    for (name, coder), (above, below) in zip(models.items(), axes.T[:2], strict=True):
+        plots.labelled_scatter(above, coder.encode(x), digits.labels, f"{name}: codes of held-out digits")
+        (prior,) = above.plot(*(2.0 * CIRCLE), color="black", linewidth=1.2)
+        above.legend([prior], ["2σ of N(0, I)"], loc="upper right", framealpha=0.9)
+        decoded = coder.decode(tg.tensor(plots.lattice(place, 12))).reshape(-1, 8, 8)
+        plots.image_grid(below, decoded, 12, f"{name}: decoded plane", place, names=("z₁", "z₂"), clip=True)
+    posteriors(axes[0, 2], exact, digits)
+    walks(axes[1, 2], models, x, digits.labels)
     return plots.save(figure, path)
 
 
-def circle(axes: Axes, radius: float = 2.0) -> None:
-    """The circle that holds 86 % of N(0, I)."""
-    angle = np.linspace(0.0, 2.0 * np.pi, 100)
-    label = f"{radius:g} deviations of N(0, I)"
-    axes.plot(radius * np.cos(angle), radius * np.sin(angle), color="black", linewidth=1.2, label=label)
+def walks(axes: Axes, models: dict[str, Coder], x: tg.Tensor, labels: np.ndarray, count: int = 8) -> None:
+    """From one digit to another, along the line between their codes (VAE-13)."""
+    shares, strips = tg.linspace(0.0, 1.0, count)[:, None], []
+    for start, end in ((0, 6), (7, 2), (3, 4)):
+        first, last = (int(np.flatnonzero(labels == digit)[0]) for digit in (start, end))
+        for coder in models.values():
+            z = coder.encode(x)
+            strips.append(coder.decode(latent.lerp(z[first], z[last], shares)).reshape(count, 8, 8))
+    plots.image_strip(axes, tg.stack(strips), rows=[*models] * 3, title="Along lines between codes", clip=True)
 
 
 @tg.no_grad()
-def posteriors(axes: Axes, exact: LatticeVAE, digits: Digits, count: int = 40) -> None:
+def posteriors(axes: Axes, exact: LatticeVAE, digits: Digits, count: int = 16) -> None:
     """Exact posteriors, and the ellipses that the encoder has in their place."""
-    axes.set(title="Posteriors: exact, and 2σ of q(z | x)", xlabel="z₁", ylabel="z₂")
+    axes.set(title="Exact posteriors of 16 digits (grey)\nand 2σ of their q(z | x)", xlabel="z₁", ylabel="z₂")
     x = tg.tensor(digits.held_out[:count].astype(np.float64))
     log_posterior = exact.log_posterior(x).numpy()
     relative = np.exp(log_posterior - log_posterior.max(axis=1, keepdims=True)).max(axis=0)
     side = math.isqrt(relative.size)
     axes.imshow(relative.reshape(side, side), cmap="Greys", extent=(-5.0, 5.0, -5.0, 5.0))
-    q, angle = exact.vae.posterior(x), np.linspace(0.0, 2.0 * np.pi, 60)
+    q = exact.vae.posterior(x)
     for i, (mean, deviation) in enumerate(zip(q.mean.numpy(), q.scale.numpy(), strict=True)):
         colour = plots.PALETTE[digits.labels[i] % len(plots.PALETTE)]
-        outline = mean[:, None] + 2.0 * deviation[:, None] * np.stack([np.cos(angle), np.sin(angle)])
+        outline = mean[:, None] + 2.0 * deviation[:, None] * CIRCLE
         axes.plot(*outline, color=colour, linewidth=1.2)
     axes.set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5))
 
