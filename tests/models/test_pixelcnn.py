@@ -8,8 +8,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from double import no_sync
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import tinygen as tg
 from tinygen import optim
@@ -22,7 +20,7 @@ Make = Callable[[Generator, tuple[int, int], int], RasterModel]
 
 MODELS: dict[str, Make] = {
     "plain": lambda rng, size, levels: PlainPixelCNN(levels, 4, 3, 5, rng=rng),
-    "gated": lambda rng, size, levels: GatedPixelCNN(levels, 4, 3, 5, rng=rng),
+    "gated": lambda rng, size, levels: GatedPixelCNN(levels, 4, 2, (1, 1), rng=rng),
     "MADE": lambda rng, size, levels: spread(MADE(size, (12,), rng=rng), rng),
 }
 
@@ -45,10 +43,10 @@ def images(count: int, size: tuple[int, int] = (4, 5), levels: int = 2, dtype: t
 
 @pytest.mark.parametrize("name", MODELS)
 def test_no_pixel_sees_itself_or_later_ones(name: str, device: str) -> None:
-    """All logits' Jacobian is exactly zero there; just left of a pixel it is not."""
+    """The slopes of all logits, largest of 8 images: exactly zero there, and not zero just left of a pixel."""
     model = make(name, levels=3)
-    x = tg.tensor(np.random.default_rng(0).normal(size=(1, 1, 4, 5)), dtype=np.float32)
-    slopes = tg.jacobian(model, x).numpy().reshape(model.levels, 20, 20)
+    x = tg.tensor(np.random.default_rng(0).normal(size=(8, 1, 4, 5)), dtype=np.float32)
+    slopes = np.abs(tg.jacobian(model, x, batch=True).numpy()).max(axis=0).reshape(model.levels, 20, 20)
     np.testing.assert_array_equal(np.triu(slopes), 0.0)
     beside = [i for i in range(20) if i % 5]
     assert (slopes[:, beside, [i - 1 for i in beside]] != 0.0).all()
@@ -93,16 +91,16 @@ def test_what_is_no_level_is_impossible(name: str, device: str) -> None:
     assert make(name).log_prob(grey).item() == -np.inf
 
 
-@settings(max_examples=5)
-@given(st.integers(0, 2**16), st.sampled_from(list(MODELS)))
-def test_rows_are_read_as_the_whole_image_is(device: str, seed: int, name: str) -> None:
-    """The cheap logits of each row, from the rows above and the row so far, are those of one pass (AR-3)."""
-    model, x = make(name, levels=3, seed=seed).astype(np.float64), images(2, levels=2, dtype=np.float64)
+@pytest.mark.parametrize("name", MODELS)
+def test_rows_are_read_as_the_whole_image_is(name: str, device: str) -> None:
+    """The cheap logits of each pixel, from the rows above and the row so far, are those of one pass (AR-3)."""
+    model, x = make(name, (3, 4)).astype(np.float64), images(2, (3, 4), dtype=np.float64)
     whole = model(x).numpy()
-    for i, j in np.ndindex(4, 5):
-        so_far = tg.where(tg.arange(5) < j, x[:, :, i : i + 1], 0.0)
-        found = model.reader(x[:, :, :i])(so_far).numpy()
-        np.testing.assert_allclose(found[:, :, j], whole[:, :, i, j], rtol=1e-10, atol=1e-12)
+    for i in range(3):
+        logits_of = model.reader(x[:, :, :i])
+        for j in range(4):
+            so_far = tg.where(tg.arange(4) < j, x[:, :, i : i + 1], 0.0)
+            np.testing.assert_allclose(logits_of(so_far)[:, :, j].numpy(), whole[:, :, i, j], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)
