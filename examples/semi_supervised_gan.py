@@ -203,7 +203,7 @@ def on_digits(run: Run, count: int) -> dict[str, Learned]:
         return convolutional(rng=rng.spawn("discriminator"))
 
     generator = dcgan.Generator(16, latent, (32, 16, 8), rng=rng.spawn("generator"))
-    steps, baseline = run.choose(quick=(400, 300), full=(700, 500))
+    steps, baseline = run.choose(quick=(400, 300), full=(500, 400))
     folder = f"digits{count}"
     return {
         ALONE: labels_alone(run, f"{folder}_alone", network(), task, rng, steps=baseline, rate=2e-3),
