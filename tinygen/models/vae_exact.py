@@ -3,8 +3,9 @@
     p(x) = ∫ p(x | z) N(z; 0, I) dz ≈ Σ_g w_g p(x | z_g)        z_g on a lattice, w_g = N(z_g; 0, I) · area of a cell
 
 The sum is as good as exact where cells are no wider than the deviations of the posteriors, and the lattice reaches as
-far as they do.
-So the two sides of VAE-4 can be told apart in a trained model:  log p(x) − ELBO(x) = KL(q(z | x) ‖ p(z | x)).
+far as they do.  So both sides of VAE-4 can be computed in a trained model:
+
+    log p(x) − ELBO(x) = KL(q(z | x) ‖ p(z | x))
 
 Everything is in float64 and in nats per image.  Shapes: images (N, D) with values k / levels.
 """
@@ -42,18 +43,18 @@ class LatticeVAE:
         self.points = tg.stack([across, down], axis=1)
         self.log_area = 2.0 * math.log(2.0 * reach / cells)
         self.logits = self.vae.decoder(self.points)
-        self.log_prior = tg.sum(Normal(0.0, 1.0).log_prob(self.points), axis=1)
+        log_prior = tg.sum(Normal(0.0, 1.0).log_prob(self.points), axis=1)
+        self.offset = log_prior - self.levels * tg.sum(tg.softplus(self.logits), axis=1)  # what no image changes
 
     def log_joint(self, x: Tensor) -> Tensor:
         """log p(x | z) p(z) at the points of the lattice (N, points).
 
-        Σ log C(n, k) + k log σ(ℓ) + (n − k) log σ(−ℓ) = Σ log C(n, k) + k ℓ − n log(1 + e^ℓ), with k = n x.
+        A pixel with k = n x of n cells inked and the logit ℓ gives log C(n, k) + k ℓ − n log(1 + e^ℓ).
         """
         n = self.levels
-        certain = self.log_prior - n * tg.sum(tg.softplus(self.logits), axis=1)
-        # At ℓ = 0 the likelihood is 2⁻ⁿ C(n, k): so the binomial coefficients are its own.
+        # At ℓ = 0 the likelihood is 2⁻ⁿ C(n, k): it knows the binomial coefficients.
         coefficients = self.vae.likelihood.log_prob(tg.zeros_like(x), x) + n * x.shape[1] * math.log(2.0)
-        joint: Tensor = n * (x @ self.logits.T) + certain + coefficients[:, None]
+        joint: Tensor = n * (x @ self.logits.T) + self.offset + coefficients[:, None]
         return joint
 
     @tg.no_grad()
