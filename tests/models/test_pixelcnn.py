@@ -99,8 +99,8 @@ def test_rows_are_read_as_the_whole_image_is(name: str, device: str) -> None:
     for i in range(3):
         logits_of = model.reader(x[:, :, :i])
         for j in range(4):
-            so_far = tg.where(tg.arange(4) < j, x[:, :, i : i + 1], 0.0)
-            np.testing.assert_allclose(logits_of(so_far)[:, :, j].numpy(), whole[:, :, i, j], rtol=1e-10, atol=1e-12)
+            found = logits_of(x[:, :, i : i + 1, : j + 1]).numpy()
+            np.testing.assert_allclose(found, whole[:, :, i, j], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -166,3 +166,17 @@ def test_weights_move_to_another_model(name: str, device: str) -> None:
     assert not np.array_equal(model(x).numpy(), other(x).numpy())
     other.load_state_dict(model.state_dict())
     np.testing.assert_array_equal(model(x).numpy(), other(x).numpy())
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("levels", [1, 50])
+def test_levels_that_do_not_come_back_are_refused(levels: int) -> None:
+    """k / 49 · 49 is not k for every k, in float32: a sample would be impossible under its own model."""
+    with pytest.raises(ValueError, match=f"PlainPixelCNN: levels={levels}"):
+        PlainPixelCNN(levels, rng=Generator(0))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("levels", [2, 16, 17, 256])
+def test_usual_levels_come_back(levels: int) -> None:
+    assert PlainPixelCNN(levels, 1, 1, rng=Generator(0)).levels == levels

@@ -41,7 +41,14 @@ from tinygen.tensor import Tensor
 class RasterModel(nn.Module):
     """What the networks share: the chain rule over pixels.  A network gives ``forward``, from images to logits."""
 
-    levels: int
+    def __init__(self, levels: int) -> None:
+        k = np.arange(levels, dtype=np.float32)
+        if levels < 2 or not np.array_equal(k / np.float32(levels - 1) * np.float32(levels - 1), k):
+            raise ValueError(
+                f"{type(self).__name__}: levels={levels}: needs 2 or more, and k/{levels - 1}·{levels - 1} to be k in "
+                "float32; use 2, 16, 17 or 256"
+            )
+        self.levels = levels
 
     def conditionals(self, x: Tensor) -> Categorical:
         """p(x_i | x_<i) of the number of the level, for all pixels in one pass: batch shape (N, H, W) (AR-3)."""
@@ -64,22 +71,27 @@ class RasterModel(nn.Module):
     def complete(self, rng: Generator, above: Tensor, height: int) -> Tensor:
         """Images (N, 1, height, W) that begin with the given rows (N, 1, i, W): pixel after pixel (AR-3)."""
         count, _, known, width = above.shape
-        column = tg.arange(width, device=above.device)
         for _ in range(known, height):
-            logits_of, row = self.reader(above), zeros(above, count, 1, 1, width)
-            for j in range(width):
-                probs = tg.softmax(logits_of(row)[:, :, j], axis=1)
+            logits_of, row = self.reader(above), zeros(above, count, 1, 1, 0)
+            for _ in range(width):
+                probs = tg.softmax(logits_of(pad(row, right=1)), axis=1)
                 level = tg.astype(rng.categorical(probs, device=probs.device), row.dtype) / (self.levels - 1)
-                row = tg.where(column == j, tg.reshape(level, (-1, 1, 1, 1)), row)
+                row = tg.concatenate([row, tg.reshape(level, (count, 1, 1, 1))], axis=3)
             above = tg.concatenate([above, row], axis=2)
         return above
 
     def reader(self, above: Tensor) -> Callable[[Tensor], Tensor]:
-        """The logits (N, levels, W) of the row below ``above``, as a function of that row (N, 1, 1, W).
+        """The logits (N, levels) of the last pixel of a row so far (N, 1, 1, j), below rows ``above`` (N, 1, i, W).
 
-        Those of a pixel depend on what is left of it alone; rows below are not computed.
+        They do not depend on that pixel.  Rows below are not computed.
         """
-        return lambda row: self(tg.concatenate([above, row], axis=2))[:, :, -1]
+        width = above.shape[3]
+
+        def logits_of(row: Tensor) -> Tensor:
+            logits: Tensor = self(tg.concatenate([above, pad(row, right=width - row.shape[3])], axis=2))
+            return logits[:, :, -1, row.shape[3] - 1]
+
+        return logits_of
 
 
 def zeros(like: Tensor, *shape: int) -> Tensor:
@@ -96,7 +108,7 @@ class PlainPixelCNN(RasterModel):
     def __init__(
         self, levels: int = 2, channels: int = 16, layers: int = 3, first: int = 7, kernel: int = 3, *, rng: Generator
     ) -> None:
-        self.levels = levels
+        super().__init__(levels)
         modules: list[nn.Module] = [nn.MaskedConv2d("A", 1, channels, first, rng=rng), nn.ReLU()]
         for _ in range(layers - 1):
             modules += [nn.MaskedConv2d("B", channels, channels, kernel, rng=rng), nn.ReLU()]
@@ -128,7 +140,7 @@ class GatedPixelCNN(RasterModel):
         *,
         rng: Generator,
     ) -> None:
-        self.levels = levels
+        super().__init__(levels)
         shapes = [(1, reach, 1)] + [(channels, 1, dilation) for dilation in dilations]
         self.vertical = nn.ModuleList(VerticalLayer(inputs, channels, *shape, rng=rng) for inputs, *shape in shapes)
         self.horizontal = nn.ModuleList(HorizontalLayer(inputs, channels, *shape, rng=rng) for inputs, *shape in shapes)
@@ -144,7 +156,7 @@ class GatedPixelCNN(RasterModel):
 
     def reader(self, above: Tensor) -> Callable[[Tensor], Tensor]:
         links = [link[:, :, -1:] for link in self.above(above)]
-        return lambda row: self.along(row, links)[:, :, 0]
+        return lambda row: self.along(row, [link[..., : row.shape[3]] for link in links])[:, :, 0, -1]
 
     def above(self, x: Tensor) -> list[Tensor]:
         """For rows 0 … i, what each layer of the vertical stack says about the rows above, from i rows (N, 1, i, W)."""
@@ -208,19 +220,16 @@ def pad(x: Tensor, *, top: int = 0, left: int = 0, right: int = 0) -> Tensor:
 class MADE(RasterModel):
     """A masked perceptron over the pixels of black and white images of one ``size``."""
 
-    levels = 2
-
     def __init__(self, size: tuple[int, int], hidden: tuple[int, ...] = (400,), *, rng: Generator) -> None:
+        super().__init__(2)
         self.size = size
         self.network = MaskedPerceptron(size[0] * size[1], hidden, rng=rng)  # two numbers a pixel: its logits
 
     def forward(self, x: Tensor) -> Tensor:
-        return tg.reshape(self.network(tg.reshape(signs(x), (len(x), -1))), (len(x), 2, *self.size))
-
-    def reader(self, above: Tensor) -> Callable[[Tensor], Tensor]:
-        i, (height, width) = above.shape[2], self.size
-        below = zeros(above, len(above), 1, height - i - 1, width)
-        return lambda row: self(tg.concatenate([above, row, below], axis=2))[:, :, i]
+        count, rows = len(x), x.shape[2]
+        whole = tg.pad(signs(x), ((0, 0), (0, 0), (0, self.size[0] - rows), (0, 0)))  # rows to come are not seen
+        logits = tg.reshape(self.network(tg.reshape(whole, (count, -1))), (count, 2, *self.size))
+        return logits[:, :, :rows]
 
 
 # --- the training ------------------------------------------------------------------------------------------------
