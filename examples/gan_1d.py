@@ -65,7 +65,7 @@ def train(run: Run) -> dict[str, float]:
         trained[name] = on_line(state)[:, 0]
         errors[name] = weighted_rmse(trained[name], best, p + q)
     classes, class_error = learn_classes(run, q)
-    slopes, ratio_error = vanishing_gradients(run)
+    slopes = vanishing_gradients(run)
     first = next((report for report in slopes if report["D(G)"] < 0.01), slopes[-1])
     identity = generator_gradients(np.linspace(-2.0, 3.0, 26))
     sliding = slide(np.linspace(0.0, 4.0, 81))
@@ -83,7 +83,7 @@ def train(run: Run) -> dict[str, float]:
         "D(G) of a good discriminator": slopes[-1]["D(G)"],
         "saturating / non-saturating gradient": slopes[-1]["saturating"] / slopes[-1]["non-saturating"],
         "their ratio when the mean of D(G) falls below 0.01": first["saturating"] / first["non-saturating"],
-        "relative error of D / (1 - D), their ratio at each fake": ratio_error,
+        "relative error of D / (1 - D), their ratio at each fake": max(report["error"] for report in slopes),
         "error of the gradient of KL(q|p) - 2 JS": float(np.abs(identity.frozen - identity.divergence).max()),
         "slope of JS at distance 4": float(np.diff(sliding.js)[-1] / np.diff(sliding.distance)[-1]),
         "error of W1 at any distance": float(np.abs(sliding.w1 - sliding.distance).max()),
@@ -172,32 +172,30 @@ def learn_classes(run: Run, q: np.ndarray) -> tuple[Classes, float]:
 # --- what generators feel ----------------------------------------------------------------------------------------
 
 
-def vanishing_gradients(run: Run) -> tuple[list[dict[str, float]], float]:
+def vanishing_gradients(run: Run) -> list[dict[str, float]]:
     """The size of both generators' gradients while D learns to tell two laws apart that hardly meet (GAN-11, 12).
 
-    At each fake their ratio is D / (1 − D), for the slopes of the logit are the same: also its largest relative error.
+    At each fake their ratio is D / (1 − D), for the slopes of the logit are the same ("error" is what is missing).
     The ratio of the whole gradients is an average of these with weights that are larger where D is: it falls below
     1e-2 a few steps after the mean of D(G) has.
     """
     steps = run.choose(quick=300, full=600)
     state = game(run.rng.spawn("apart"), steps, minimax, data=(0.0, 0.5), fakes=(4.0, 0.5))
     z = run.rng.spawn("fixed noise").normal((1000, 1))
-    errors = []
 
     def slopes(state: State) -> dict[str, float]:
         logits = state.discriminator(state.generator(z))
         saturating, other = (objective.generator_loss(logits) for objective in (minimax, non_saturating))
         at_fakes = [tg.grad(loss, logits)[0].numpy().astype(np.float64) for loss in (saturating, other)]
         expected = np.exp(logits.numpy().astype(np.float64))  # D / (1 − D) with D = σ(logit)
-        errors.append(float(np.abs(at_fakes[0] / at_fakes[1] / expected - 1.0).max()))
         return {
+            "error": float(np.abs(at_fakes[0] / at_fakes[1] / expected - 1.0).max()),
             "D(G)": float(tg.mean(tg.sigmoid(logits))),
             "saturating": size_of_gradient(saturating, state.generator),
             "non-saturating": size_of_gradient(other, state.generator),
         }
 
-    history = run.train(state, discriminator_step, steps, name="apart", every=10, evaluate=slopes, watch="D(G)")
-    return history, max(errors)
+    return run.train(state, discriminator_step, steps, name="apart", every=10, evaluate=slopes, watch="D(G)")
 
 
 def size_of_gradient(loss: tg.Tensor, network: nn.Module) -> float:
