@@ -235,6 +235,28 @@ def test_matmul_of_a_stack_and_a_matrix(batch: list[int], rows: int, inner: int,
     close(backend.stacked_matmul(raw(device, a), raw(device, b)), a @ b)
 
 
+@given(
+    order=st.permutations(range(4)), axis=st.sets(st.integers(0, 3)), keepdims=st.booleans(), seed=st.integers(0, 99)
+)
+def test_sums_do_not_depend_on_the_order_in_memory(
+    order: list[int], axis: set[int], keepdims: bool, seed: int, device: str
+) -> None:
+    """9 × 3 × 11 × 16 elements, enough for the sum in two parts; exact in float64, for the numbers are whole."""
+    whole = np.random.default_rng(seed).integers(-9, 10, (9, 3, 11, 16)).astype(np.float64)
+    laid_out = np.ascontiguousarray(whole.transpose(order)).transpose(np.argsort(order))
+    sums = backend.sum_over(raw(device, laid_out), tuple(axis), keepdims)
+    expected = whole.sum(axis=tuple(axis), keepdims=keepdims)
+    np.testing.assert_array_equal(host(sums), expected)
+
+
+@pytest.mark.host
+def test_sums_over_images_round_little() -> None:
+    """Channels last, 2¹⁴ numbers near 1 each: one long chain of additions would be wrong by some 1e-5."""
+    images = np.random.default_rng(0).uniform(0.5, 1.5, (64, 16, 16, 8)).astype(np.float32).transpose(0, 3, 1, 2)
+    sums = backend.sum_over(images, (0, 2, 3), False)
+    np.testing.assert_allclose(sums, images.astype(np.float64).sum(axis=(0, 2, 3)), rtol=1e-6)
+
+
 def test_solve_broadcasts(device: str) -> None:
     rng = np.random.default_rng(0)
     for first, second in (((), (3,)), ((3,), ()), ((2, 1), (1, 3)), ((1,), (3,))):

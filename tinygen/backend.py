@@ -272,6 +272,20 @@ def stacked_matmul(a: Array, b: Array) -> Array:
     return a @ b
 
 
+def sum_over(x: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
+    """``x.sum(axis, keepdims=keepdims)``.
+
+    NumPy adds one innermost row at a time: slow, and in one long chain of roundings, where the rows are short and
+    stay, such as the channels of images that lie in memory with the channels last.  There the outermost axis goes
+    first: its rows are long, and the second sum is small.
+    """
+    if namespace(x) is np and len(axis) > 1 and x.size > 1 << 12:
+        innermost = min((a for a in range(x.ndim) if x.shape[a] > 1), key=lambda a: abs(x.strides[a]))
+        if innermost not in axis and x.shape[innermost] < 1 << 8:
+            x = x.sum(axis=max(axis, key=lambda a: abs(x.strides[a])), keepdims=True)
+    return x.sum(axis=axis, keepdims=keepdims)
+
+
 def add_at(size: int, positions: Array, values: Array) -> Array:
     """A vector of ``size`` zeros with ``values`` added at ``positions``; repeated positions accumulate.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygen.backend import Array, namespace
+from tinygen.backend import Array, namespace, sum_over
 from tinygen.operands import axes_of, operation
 from tinygen.ops.arrange import flip
 from tinygen.ops.compare import equal
@@ -27,7 +27,7 @@ def _spread(g: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
 
 @primitive()
 def _sum(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
-    return x.sum(axis=axis, keepdims=keepdims)
+    return sum_over(x, axis, keepdims)
 
 
 _sum.derivatives(lambda g, y, x, axis, keepdims: _spread(g, x.shape, axis))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array, namespace
+from tinygen.backend import Array, namespace, sum_over
 from tinygen.operands import axes_of, is_whole, operation
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
@@ -104,7 +104,7 @@ def sum_to(x: Array, *, shape: tuple[int, ...]) -> Array:
     """The adjoint of broadcasting: x summed over the axes along which ``shape`` would be repeated."""
     lead = x.ndim - len(shape)
     axes = tuple(a for a in range(x.ndim) if a < lead or (shape[a - lead] == 1 and x.shape[a] != 1))
-    return x.sum(axis=axes).reshape(shape)
+    return sum_over(x, axes, False).reshape(shape)
 
 
 _broadcast_to.derivatives(lambda g, y, x, shape: sum_to(g, shape=x.shape))
