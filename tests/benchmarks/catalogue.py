@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+import convolutional_gan
 import models
 import operations
 import process
@@ -17,6 +18,7 @@ GROUPS: tuple[Callable[[], dict[str, Case]], ...] = (
     models.critic,
     operations.convolutions,
     models.convolutional_penalty,
+    convolutional_gan.convolutional_gan,
     operations.linear_algebra,
     operations.softmax_cross_entropy,
     operations.elementwise,
