@@ -12,7 +12,7 @@ from double import no_sync
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.adversarial import R1
-from tinygen.models.dcgan import Discriminator, FeatureNoise, Generator, generate
+from tinygen.models.dcgan import Discriminator, FeatureNoise, Generator, generate, leaky
 from tinygen.models.gan import Draws, State, discriminator_step, generator_step, normal_prior, step
 from tinygen.random import Generator as Stream
 from tinygen.states import restore, snapshot
@@ -20,11 +20,13 @@ from tinygen.states import restore, snapshot
 CLASSES, BATCH, LATENT = 3, 6, 5
 
 
-def pair(seed: int = 0, *, classes: int = CLASSES, **options: Any) -> tuple[Generator, Discriminator]:
+def pair(
+    seed: int = 0, *, classes: int = CLASSES, rectifier: Any = leaky, noise: bool = False, pooling: bool = False
+) -> tuple[Generator, Discriminator]:
     """Small networks for images of 8 × 8."""
-    rng = Stream(seed)
-    generator = Generator(8, LATENT, (6, 4), classes=classes, noise=options.pop("noise", False), rng=rng.spawn("G"))
-    return generator, Discriminator(8, (4, 6), classes=classes, rng=rng.spawn("D"), **options)
+    rng, shared = Stream(seed), {"classes": classes, "rectifier": rectifier}
+    generator = Generator(8, LATENT, (6, 4), noise=noise, rng=rng.spawn("G"), **shared)
+    return generator, Discriminator(8, (4, 6), pooling=pooling, rng=rng.spawn("D"), **shared)
 
 
 def game(networks: tuple[Generator, Discriminator], rate: float = 1e-2) -> State:
@@ -84,7 +86,7 @@ def test_numbers_of_parameters() -> None:
 
 
 @pytest.mark.parametrize("pooling", [False, True])
-@pytest.mark.parametrize("rectifier", [lambda: nn.LeakyReLU(0.2), nn.ELU])
+@pytest.mark.parametrize("rectifier", [leaky, nn.ELU])
 def test_a_slope_reaches_every_pixel(pooling: bool, rectifier: Any) -> None:
     """No rectifier is flat and no pooling drops a pixel (GAN-20); with ReLU alone, whole images may get nothing."""
     _, critic = pair(pooling=pooling, rectifier=rectifier)
@@ -218,6 +220,29 @@ def test_the_generators_step_follows_its_written_out_loss(classes: int) -> None:
     generator_step(state)
     for moved, value in zip(parameters, expected, strict=True):
         np.testing.assert_allclose(moved.numpy(), value, atol=1e-12)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("pooling", [False, True])
+def test_slopes_through_both_networks_are_those_of_finite_differences(pooling: bool) -> None:
+    """Of E softplus(−D(G(z, y), y)) in random directions of all parameters of both (CNN-3, CNN-4); ELU has no kink."""
+    generator, discriminator = (network.astype(np.float64) for network in pair(pooling=pooling, rectifier=nn.ELU))
+    rng, y = Stream(3), tg.tensor([0, 1, 2, 0])
+    z = rng.normal((4, LATENT), dtype=np.float64)
+    parameters = [*generator.parameters(), *discriminator.parameters()]
+    start = [parameter.numpy().copy() for parameter in parameters]
+    slopes = tg.grad(tg.mean(tg.softplus(-discriminator(generator(z, y), y))), parameters)
+    for _ in range(3):
+        direction = [rng.normal(value.shape, dtype=np.float64).numpy() for value in start]
+
+        def along(step: float, direction: list[np.ndarray] = direction) -> float:
+            for parameter, value, way in zip(parameters, start, direction, strict=True):
+                parameter.assign(value + step * way)
+            return float(tg.mean(tg.softplus(-discriminator(generator(z, y), y))))
+
+        difference = (along(1e-5) - along(-1e-5)) / 2e-5
+        slope = sum(float((g.numpy() * way).sum()) for g, way in zip(slopes, direction, strict=True))
+        assert difference == pytest.approx(slope, rel=1e-6, abs=1e-8)  # of a central difference of step 1e-5
 
 
 def test_a_step_does_not_synchronise_and_comes_back_to_the_bit(device: str) -> None:
