@@ -1,0 +1,161 @@
+"""Planar flows learn densities of which only the energy is known: more layers come closer, and haste loses a mode.
+
+python examples/planar_energy.py            2, 8 and 32 layers, and three more targets: about 2 minutes
+python examples/planar_energy.py --quick    2, 4 and 8 layers, one more target
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import tinygen as tg
+from tinygen import optim, plots
+from tinygen.data import Energy
+from tinygen.flows import Flow, Planar
+from tinygen.models.flow import EnergyState, annealed, energy_step, full_weight, reverse_kl
+from tinygen.random import Generator
+from tinygen.running import Example, Gate, Run, main
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BATCH, JUDGED = 256, 50_000
+EXTENT = (-4.0, 4.0, -4.0, 4.0)
+
+EXAMPLE = Example(
+    name="planar_energy",
+    systems=("PLANAR",),
+    models=("tinygen/models/flow.py", "tinygen/flows/planar.py"),
+    gates=(
+        # A divergence is not negative: below 0 by more than the noise of its estimate would be an alarm.
+        Gate("U1: KL(q|p)", "nats", at_least=-0.02, at_most=(0.5, 0.2)),
+        Gate("U1: KL of few layers - KL of more", "nats", at_least=0.0),
+        Gate("U1: KL of more layers - KL of most", "nats", at_least=0.0),
+        Gate("U1: share of samples in the lesser mode", at_least=0.3, at_most=0.5),
+        # ln 2 is what a perfect copy of one of the two modes costs.
+        Gate("U1 in haste: KL(q|p)", "nats", at_least=0.6),
+        Gate("U1 in haste: share of samples in the lesser mode", at_most=0.02),
+    ),
+)
+
+
+@dataclass
+class Trained:
+    """A flow with what it approaches, and how near it came over the steps."""
+
+    target: Energy
+    flow: Flow
+    history: list[dict[str, float]]
+    kl: float
+
+
+def train(run: Run) -> dict[str, float]:
+    few, more, most = run.choose(quick=(2, 4, 8), full=(2, 8, 32))
+    trained = {f"U1, {layers} layers": learn(run, "U1", layers) for layers in (few, more, most)}
+    kl = [one.kl for one in trained.values()]
+    haste = learn(run, "U1", more, hasty=True)  # it is lost at once: no need of more layers
+    trained[f"U1 in haste, {more} layers"] = haste
+    for name in run.choose(quick=("U3",), full=("U2", "U3", "U4")):
+        trained[f"{name}, 8 layers"] = learn(run, name, 8)
+    best = trained[f"U1, {most} layers"]
+    draw(trained, run.picture("planar_energy.png"))
+    draw_layers(trained["U1, 8 layers"].flow, run.rng.spawn("picture"), run.picture("planar_layers.png"))
+    return {
+        "U1: KL(q|p)": kl[2],
+        "U1: KL of few layers - KL of more": kl[0] - kl[1],
+        "U1: KL of more layers - KL of most": kl[1] - kl[2],
+        "U1: share of samples in the lesser mode": lesser_mode(best.flow, run),
+        "U1 in haste: KL(q|p)": haste.kl,
+        "U1 in haste: share of samples in the lesser mode": lesser_mode(haste.flow, run),
+    } | {f"KL(q|p) of {name}": one.kl for name, one in trained.items()}
+
+
+def learn(run: Run, name: str, layers: int, *, hasty: bool = False) -> Trained:
+    """Fit a planar flow to an energy; in haste, with the whole energy from the first step on."""
+    title = f"{name}_{layers}_layers" + "_hasty" * hasty
+    rng, target = run.rng.spawn(title), tg.data.energy(name)
+    steps = run.choose(quick=700, full=1500 if name == "U1" and not hasty else 1000)
+    flow = Flow([Planar(2, spread=1.0, rng=rng.spawn(f"layer {number}")) for number in range(layers)])
+    state = EnergyState(
+        flow,
+        optim.Adam(flow.parameters(), lr=optim.cosine(5e-3, steps)),
+        target,
+        rng.spawn("noise"),
+        BATCH,
+        full_weight if hasty else annealed(int(0.7 * steps)),
+    )
+    history = run.train(state, energy_step, steps, name=title, every=50, watch="free energy")
+    return Trained(target, flow, history, reverse_kl(flow, target, rng.spawn("judged"), JUDGED).value)
+
+
+def lesser_mode(flow: Flow, run: Run) -> float:
+    """U1 has two modes, left and right of 0: the share of samples in the one that has fewer."""
+    right = float((flow.sample(run.rng.spawn("modes"), JUDGED).numpy()[:, 0] > 0).mean())
+    return min(right, 1.0 - right)
+
+
+# --- pictures ----------------------------------------------------------------------------------------------------
+
+
+def draw(trained: dict[str, Trained], path: Path) -> Path:
+    """Densities of the flows under contours of the exact ones, and divergences over the steps."""
+    figure, axes = plots.figure(3, 3, (9.6, 10.0))
+    panels = iter(axes.flat)
+    target = next(iter(trained.values())).target
+    draw_density(next(panels), on_lattice(target), on_lattice(target), "U1, exact")
+    for name, one in trained.items():
+        draw_density(next(panels), on_lattice(one.flow), on_lattice(one.target), f"{name}: {one.kl:.2f} nats")
+    curves = next(panels)
+    for name, one in trained.items():
+        if one.target.name == "U1":
+            kl = np.array([report["free energy"] for report in one.history]) + one.target.log_normaliser
+            plots.curves(curves, [report["step"] for report in one.history], {name: np.maximum(kl, 0.02)})
+    curves.set(yscale="log", ylabel="nats", title="U1: KL(q|p) over the steps")
+    curves.legend(frameon=False, fontsize=8, loc="upper right")
+    for unused in panels:
+        unused.set_axis_off()
+    return plots.save(figure, path)
+
+
+@tg.no_grad()
+def on_lattice(density: Flow | Energy) -> np.ndarray:
+    """A density at the points of the picture, (120, 120)."""
+    log_p: np.ndarray = density.log_prob(tg.tensor(plots.lattice(EXTENT, 120))).numpy()
+    return np.exp(log_p).reshape(120, 120)
+
+
+def draw_density(axes: Axes, q: np.ndarray, p: np.ndarray, title: str) -> None:
+    """q as colours; p as the two lines on which it is a half and a twentieth of its peak."""
+    plots.heat_map(axes, q, EXTENT, title=title)
+    x = np.linspace(*EXTENT[:2], 240, endpoint=False)[1::2]
+    axes.contour(x, -x, p, levels=[0.05 * p.max(), 0.5 * p.max()], colors="white", linewidths=0.7)
+
+
+@tg.no_grad()
+def draw_layers(flow: Flow, rng: Generator, path: Path) -> Path:
+    """A grid and points before each of eight layers, which pushes them along one direction, and at the end.
+
+    How far it pushes depends on the distance from its hyperplane w·z + b = 0, and changes most there.
+    """
+    count = 121
+    grids = flow.stages(plots.lattice((-2.5, 2.5, -2.5, 2.5), count))
+    points = flow.stages(rng.normal((1000, 2)))
+    figure, axes = plots.figure(3, 3, (9.0, 9.2))
+    for number, (panel, grid, cloud) in enumerate(zip(axes.flat, grids, points, strict=True)):
+        title = "z ~ N(0, I)" if number == 0 else "x" if number == len(grids) - 1 else f"after layer {number}"
+        plots.warped_grid(panel, grid.numpy().reshape(count, count, 2), every=6, title=title, names=("", ""))
+        plots.scatter(panel, cloud, colour="black", size=3.0)
+        (left, bottom), (right, top) = np.quantile(cloud.numpy(), [0.002, 0.998], axis=0)
+        panel.set(xlim=(left, right), ylim=(bottom, top), aspect="auto")
+        if number < len(grids) - 1:
+            layer = flow.layers[number]
+            plots.hyperplanes(panel, tg.expand_dims(layer.w, 0), tg.expand_dims(layer.b, 0))
+    return plots.save(figure, path)
+
+
+if __name__ == "__main__":
+    main(EXAMPLE, train, __doc__)
