@@ -234,10 +234,14 @@ def draw(
     rng: Generator,
     path: Path,
 ) -> Path:
-    """How the divergence falls, what the estimators spread, what the student draws, and how fast."""
-    figure, ((learning, value, slope), (marginal, correlation, speed)) = plots.figure(2, 3, (12.0, 6.8))
+    """How the divergence falls and what the estimators spread; series; their statistics; and how fast they come."""
+    figure, ((learning, value, slope), (linear, nonlinear, pairs), (marginal, correlation, speed)) = plots.figure(
+        3, 3, (12.0, 10.0)
+    )
     draw_learning(learning, known, fast, kl["diagonal"])
     draw_spreads(value, slope, known.history)
+    draw_series(linear, known, rng.spawn("linear"), "AR(1)")
+    draw_series(nonlinear, fast, rng.spawn("nonlinear"), "Nonlinear series")
     taught = fast.teacher.sample(rng.spawn("teacher"), 20_000, LENGTH).numpy()
     series = {
         "teacher": taught,
@@ -245,10 +249,11 @@ def draw(
         "student": fast.student.sample(rng.spawn("student"), 10_000, LENGTH).numpy(),
         "best diagonal student": diagonal.student.sample(rng.spawn("diagonal"), 10_000, LENGTH).numpy(),
     }
+    draw_pairs(pairs, series)
     draw_marginals(marginal, series)
     draw_correlations(correlation, known, series, rng.spawn("correlations"))
     draw_speed(speed, cost)
-    return plots.save(figure, path)
+    return plots.save(figure, path, dpi=120)
 
 
 def draw_learning(axes: Axes, known: Lesson, fast: Lesson, diagonal: float) -> None:
@@ -265,13 +270,39 @@ def draw_learning(axes: Axes, known: Lesson, fast: Lesson, diagonal: float) -> N
 
 
 def draw_spreads(value: Axes, slope: Axes, history: History) -> None:
-    styles = ("-", "--", "-")
+    steps = [report["step"] for report in history]
     for axes, what in ((value, "value"), (slope, "gradient")):
-        for (name, style), colour in zip(zip(ESTIMATORS, styles, strict=True), plots.PALETTE, strict=False):
-            axes.plot([report["step"] for report in history], [report[f"{what}, {name}"] for report in history],
-                      linestyle=style, color=colour, label=name)  # fmt: skip
+        for name, style, colour in zip(ESTIMATORS, ("-", "--", "-"), plots.PALETTE, strict=False):
+            axes.plot(steps, [report[f"{what}, {name}"] for report in history], style, color=colour, label=name)
         axes.set(yscale="log", xlabel="step", ylabel="sd, one series", title=f"Spread of the {what}, AR(1)")
-        axes.legend(frameon=False)
+    slope.legend(frameon=False, loc="center right")
+
+
+def draw_series(axes: Axes, lesson: Lesson, rng: Generator, title: str) -> None:
+    """Teacher and student on the same noise: a triangular map with a positive diagonal is known by its law."""
+    teacher, student = (
+        party.sample(rng.spawn("same"), 3, LENGTH).numpy() for party in (lesson.teacher, lesson.student)
+    )
+    for number, (slow, quick) in enumerate(zip(teacher, student, strict=True)):
+        axes.plot(np.arange(1, LENGTH + 1), quick, color=plots.PALETTE[number])
+        axes.plot(np.arange(1, LENGTH + 1), slow, "--", color=plots.PALETTE[number])
+    axes.plot([], [], "k", label="student")
+    axes.plot([], [], "k--", label="teacher, same noise")
+    axes.set(xlabel="t", ylabel="x", title=title, xticks=range(1, LENGTH + 1, 3))
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.3 * (high - low))
+    axes.legend(frameon=False, loc="upper right")
+
+
+def draw_pairs(axes: Axes, series: dict[str, np.ndarray]) -> None:
+    """The last two values: what independent values cannot follow."""
+    colours = {"teacher": "0.8", "best diagonal student": plots.PALETTE[1], "student": plots.PALETTE[0]}
+    for name, colour in colours.items():
+        before, last = series[name][:1000, -2:].T
+        axes.scatter(before, last, s=3, color=colour, label=name)
+    axes.set(xlabel=f"x at t = {LENGTH - 1}", ylabel=f"x at t = {LENGTH}", title="One value after another")
+    axes.set_ylim(top=5.0)
+    axes.legend(frameon=False, loc="upper left", markerscale=3)
 
 
 def draw_marginals(axes: Axes, series: dict[str, np.ndarray]) -> None:
@@ -286,14 +317,16 @@ def draw_marginals(axes: Axes, series: dict[str, np.ndarray]) -> None:
 
 
 def draw_correlations(axes: Axes, known: Lesson, series: dict[str, np.ndarray], rng: Generator) -> None:
-    lags = np.arange(8)
+    lags, blue = np.arange(8), plots.PALETTE[0]
     axes.plot(lags, 0.9**lags, "k--", label="AR(1) teacher, exactly")
-    axes.plot(lags, metrics.autocorrelation(known.student.sample(rng, 4000, LENGTH), 8), "s", label="AR(1) student",
-              color=plots.PALETTE[0])  # fmt: skip
-    for name, colour, style in (("teacher in that mode", "k", "o-"), ("student", plots.PALETTE[0], "s-")):
-        axes.plot(lags, metrics.autocorrelation(series[name], 8), style, color=colour, label=f"nonlinear {name}")
+    axes.plot(
+        lags, metrics.autocorrelation(series["teacher in that mode"], 8), "k-", label="nonlinear teacher, one mode"
+    )
+    for x in (known.student.sample(rng, 4000, LENGTH), series["student"]):
+        axes.plot(lags, metrics.autocorrelation(x, 8), "s", color=blue)
+    axes.plot([], [], "s", color=blue, label="their students")
     axes.set(xlabel="lag", title="Autocorrelation", ylim=(-0.25, 1.05))
-    axes.legend(frameon=False, loc=(0.25, 0.24))
+    axes.legend(frameon=False, loc=(0.25, 0.26))
 
 
 def draw_speed(axes: Axes, cost: dict[str, dict[int, float]]) -> None:
