@@ -230,12 +230,13 @@ def draw(gaps: dict[str, History], trap: list[History], critics: dict[str, np.nd
         plots.curves(low_left, x, {name: (values - np.interp(1.0, LINE, values))[near]}, names=("x", "f(x) − f(1)"))
         plots.curves(low_right, x, {name: -np.gradient(values, LINE)[near]}, names=("x", ""))
     low_left.plot(x, 1.0 - x, "k:", label="best of all, slope −1")
-    low_right.plot(x, best_slope(2.0)[near], "k--", label="best penalised")
+    low_right.plot(x, best_slope(2.0)[near], "k--")
     low_right.set_ylim(-0.1, 1.7)
     low_left.legend(frameon=False)
     low_right.text(0.0, 0.06, "data", ha="center")
     low_right.text(2.0, 0.06, "fakes", ha="center")
-    low_right.legend(low_right.lines[-1:], ["best penalised"], frameon=False, loc="center right")
+    low_right.text(5.4, 1.32, "best penalised", ha="right")
+    low_right.legend().remove()
     return plots.save(figure, path)
 
 
