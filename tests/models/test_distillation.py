@@ -218,6 +218,8 @@ def test_the_step_follows_the_gradient_through_the_frozen_teacher(device: str) -
     assert found.item() == pytest.approx(loss.item(), rel=1e-12)
     for parameter, old, slope in zip(parameters, start, slopes, strict=True):
         np.testing.assert_allclose(parameter.numpy(), old - slope, rtol=1e-8, atol=1e-10)
+    kl = tg.mean(divergences(student, teacher, Generator(5), (6, LENGTH), closed_entropy))
+    assert tg.grad(kl, teacher.parameters(), allow_unused=True) == (None,) * len(teacher.parameters())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in teacher.parameters())
     for key, array in teacher.state_dict().items():
         np.testing.assert_array_equal(tg.tensor(array).numpy(), tg.tensor(before[key]).numpy())
