@@ -128,7 +128,7 @@ def test_completions_keep_what_is_given(name: str, device: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_step_follows_the_gradient_of_the_written_out_loss(name: str, device: str) -> None:
-    """Gradient descent of rate 1: every pixel of every image counts, each by softmax − one-hot (TXT-5)."""
+    """Gradient descent of rate 1: every pixel of every image counts, each by softmax − one-hot (TXT-6)."""
     model = make(name).astype(np.float64)
     x = images(6, dtype=np.float64)
     logits = model(x)

@@ -19,7 +19,8 @@ one pixel, so that no kernel has masked parts; both stacks add their input to th
 dilated, as in WaveNet, so that five layers see the whole of a small image; no residuals in the plain stack.
 
 Shapes: images (N, 1, H, W) with values k / (levels − 1), logits (N, levels, H, W).  Log-probabilities are in nats
-per image.  The claim AR-4 of ``tinygen.lectures`` checks masks and blind spot.
+per image.  The claims AR-3 and AR-4 of ``tinygen.lectures`` check one pass against many, masks and blind spot; TXT-6
+the gradient of the loss.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class RasterModel(nn.Module):
         return Categorical(logits=tg.moveaxis(self(x), 1, -1))
 
     def pixel_log_prob(self, x: Tensor) -> Tensor:
-        """log p(x_i | x_<i) (N, H, W); −∞ for what is no level."""
+        """log p(x_i | x_<i) (N, H, W), by log-softmax (TXT-5); −∞ for what is no level."""
         return self.conditionals(x).log_prob(x[:, 0] * (self.levels - 1))
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -120,15 +121,15 @@ class PlainPixelCNN(RasterModel):
 
 
 def signs(x: Tensor) -> Tensor:
-    """Levels from −1 to 1, so that the zeros around an image are none of black and white."""
+    """Levels from −1 to 1: the zeros around an image are then neither black nor white."""
     return 2.0 * x - 1.0
 
 
 class GatedPixelCNN(RasterModel):
     """Gated layers of a vertical and a horizontal stack, then two 1 × 1 convolutions to logits.
 
-    The kernels of the first layer reach ``reach`` pixels up and to the sides; then comes one layer for each of the
-    ``dilations``, whose kernels reach so far with a single step.
+    The kernels of the first layer reach ``reach`` pixels up and to the sides.  One more layer comes for each of the
+    ``dilations``, whose kernels take a single step of that many pixels.
     """
 
     def __init__(
@@ -261,10 +262,10 @@ def evaluate(model: RasterModel, x: Tensor, size: int = 500) -> np.ndarray:
 
 
 def influence(model: RasterModel, x: Tensor) -> np.ndarray:
-    """How much pixel (k, l) sways what is said of pixel (i, j): entry (i, j, k, l) is the mean over images x of
-    |∂ (logit_1 − logit_0)(i, j) / ∂ x(k, l)|, shape (H, W, H, W).
+    """How much one pixel sways what is said of another: (H, W, H, W).
 
-    Exactly zero where the network cannot see: at the pixel, after it, and in a blind spot.
+    Entry (i, j, k, l) is the mean of |∂ (logit_1 − logit_0)(i, j) / ∂ x(k, l)| over given images.  It is exactly zero
+    where pixel (i, j) cannot see (k, l): at itself, after it, and in a blind spot.
     """
 
     def log_odds(x: Tensor) -> Tensor:
