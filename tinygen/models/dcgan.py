@@ -12,10 +12,10 @@ Source: Radford, Metz & Chintala 2016.  Departures: the generator ends in a conv
 has no batch normalisation, because a penalty of its slopes (WGAN-5) needs a critic that judges each image by itself;
 it is told y by an inner product with its features (Miyato & Koyama 2018).
 
-    size    Generator(size, channels=…)     Discriminator(size, channels=…)
-    16      (64, 32, 16), from 4 × 4        (32, 64)
-    28      (64, 32, 16), from 7 × 7        (32, 64)
-    32      (128, 64, 32, 16), from 4 × 4   (32, 64, 128)      two or three times the work of 28
+    size    Generator(size, channels=…)     Discriminator(size, channels=…)     multiplications
+    16      (64, 32, 16), from 4 × 4        (32, 64)                            2 million an image
+    28      (64, 32, 16), from 7 × 7        (32, 64)                            7 million
+    32      (128, 64, 32, 16), from 4 × 4   (32, 64, 128)                       13 million: have a GPU, or patience
 
 Shapes: codes z (N, latent), classes y (N,), images (N, colours, size, size), logits (N, 1).  The claims CNN-3 … CNN-8
 of ``tinygen.lectures`` compare convolutional networks and their gradients with loops written by hand.
