@@ -51,7 +51,7 @@ def train(run: Run) -> dict[str, float]:
     plane, line = fit_plane(run), fit_line(run)
     draw(plane, line, run.picture("affine_flow.png"))
     p = np.exp(line.log_p)
-    shift, factor = plane.flow.layers[0].shift.numpy(), plane.flow.layers[0].matrix().numpy()
+    shift, factor = plane.layer.shift.numpy(), plane.layer.matrix().numpy()
     return {
         "plane: best log-likelihood - own": plane.history[-1]["NLL"] + plane.best,
         "plane: error of the mean": float(np.abs(shift - plane.mean).max()),
@@ -70,7 +70,7 @@ class Plane:
     """x = L z + b fitted to points (N, 2), and what maximum likelihood must find: their mean and covariance."""
 
     points: np.ndarray
-    flow: Flow
+    layer: TriangularAffine
     history: list[dict[str, float]]
     mean: np.ndarray
     factor: np.ndarray
@@ -82,8 +82,8 @@ def fit_plane(run: Run) -> Plane:
     """Points that are not normal themselves: the best affine flow has their moments all the same."""
     z = run.rng.spawn("points").normal((POINTS, 2), dtype=np.float64, device="cpu").numpy()
     points = np.stack([1.0 + 1.2 * z[:, 0], 0.8 * z[:, 0] + 0.3 * z[:, 0] ** 2 + 0.5 * z[:, 1]], axis=1)
-    flow = Flow([TriangularAffine(2)]).astype(np.float64)
-    steps = 600
+    layer = TriangularAffine(2).astype(np.float64)
+    flow, steps = Flow([layer]), 600
     state = State(
         flow,
         optim.Adam(flow.parameters(), lr=optim.cosine(5e-2, steps)),
@@ -92,7 +92,7 @@ def fit_plane(run: Run) -> Plane:
     history = run.train(state, step, steps, name="plane", every=5, watch="NLL")
     covariance = np.cov(points.T, bias=True)
     best = -0.5 * float(np.linalg.slogdet(2.0 * math.pi * math.e * covariance)[1])
-    return Plane(points, flow, history, points.mean(axis=0), np.linalg.cholesky(covariance), best)
+    return Plane(points, layer, history, points.mean(axis=0), np.linalg.cholesky(covariance), best)
 
 
 # --- on the line -------------------------------------------------------------------------------------------------
@@ -147,10 +147,9 @@ def draw(plane: Plane, line: Line, path: Path) -> Path:
     """The fitted ellipse on the exact one, the way there; the fitted density and map on the exact ones."""
     figure, ((ellipses, gap), (densities, maps)) = plots.figure(2, 2, (9.0, 7.4))
     plots.scatter(ellipses, plane.points, colour="#999999", title="Plane: one standard deviation", names=("x₁", "x₂"))
-    layer = plane.flow.layers[0]
     ellipse(ellipses, np.zeros(2), np.eye(2), plots.PALETTE[2], 1.5, "flow at the start")
     ellipse(ellipses, plane.mean, plane.factor, plots.PALETTE[0], 5.0, "mean and covariance of the points")
-    ellipse(ellipses, layer.shift.numpy(), layer.matrix().numpy(), plots.PALETTE[1], 1.5, "flow at the end")
+    ellipse(ellipses, plane.layer.shift.numpy(), plane.layer.matrix().numpy(), plots.PALETTE[1], 1.5, "flow at the end")
     ellipses.legend(frameon=False, loc="upper left", fontsize=8)
 
     gaps = [max(report["NLL"] + plane.best, 1e-16) for report in plane.history]

@@ -97,15 +97,16 @@ def draw(trained: dict[str, Trained], rng: Generator, path: Path) -> Path:
         progress, [0, steps[-1]], {"one Gaussian": [1.9083 - MOONS.entropy] * 2},
         title="NLL - entropy, on held-out points", names=("step", "nats per point"),
     )  # fmt: skip
-    progress.set_yscale("log")
+    progress.set(yscale="log", ylim=(0.04, 1.1))
+    progress.legend(frameon=False, fontsize=8, loc="lower left")
     return plots.save(figure, path)
 
 
 @tg.no_grad()
 def on_lattice(density: Flow | Density) -> np.ndarray:
     """A density at the points of the picture, (120, 120)."""
-    log_p: np.ndarray = density.log_prob(tg.tensor(plots.lattice(EXTENT, 120))).numpy()
-    return np.exp(log_p).reshape(120, 120)
+    p: np.ndarray = np.exp(density.log_prob(tg.tensor(plots.lattice(EXTENT, 120))).numpy())
+    return p.reshape(120, 120)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ DENSITIES: dict[str, Density] = {
     "pinwheel": tg.data.density("pinwheel"),
     "checkerboard": tg.data.density("checkerboard"),
 }
-STEPS = {"moons": 1500, "ring": 3000, "pinwheel": 2000, "checkerboard": 3000}
+STEPS = {"moons": 1500, "ring": 3000, "pinwheel": 3000, "checkerboard": 3000}
 EXTENTS = {
     "moons": (-1.7, 2.7, -1.95, 2.45), "ring": (-3.2, 3.2, -3.2, 3.2), "pinwheel": (-4.2, 4.2, -4.2, 4.2),
     "checkerboard": (-2.4, 2.4, -2.4, 2.4),
