@@ -196,7 +196,7 @@ def slopes(state: PlaneState, points: tg.Tensor) -> np.ndarray:
 def draw_wall(wall: Mapping[str, Trained], path: Path) -> Path:
     """Samples of the first seed over the scores of their critic; medians of all seeds."""
     figure, axes = plots.figure(3, 3, (9.6, 10.8))
-    figure.suptitle("Modes of the data, generated points, and the critic's scores (the darker, the more real)")
+    figure.suptitle("The first seed over its critic's scores (dark: real); modes and KL are medians of all seeds")
     lattice = tg.tensor(plots.lattice(EXTENT, CELLS))
     for axis, (name, one) in zip(axes.flat, wall.items(), strict=True):
         with tg.no_grad():
@@ -253,7 +253,7 @@ def draw_seeds(wall: Mapping[str, Trained], path: Path) -> Path:
             if key != "modes":
                 axis.legend().remove()
     axes[1, 1].sharey(axes[1, 0])
-    for row, limits in zip(axes, ((0.0, 8.3), (0.0, 1.0), (5e-4, 3.0)), strict=True):
+    for row, limits in zip(axes, ((0.0, 8.3), (0.0, 1.0), (2e-4, 3.0)), strict=True):
         for axis in row:
             axis.set_ylim(*limits)
     for axis in axes[2]:
