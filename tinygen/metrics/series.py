@@ -21,5 +21,6 @@ def autocorrelation(x: Any, lags: int) -> np.ndarray:
     series = series - series.mean()
     if not series.any():
         raise ValueError("autocorrelation: x is constant, and what does not vary has no correlation")
-    products = [np.mean(series[:, : series.shape[1] - k] * series[:, k:]) for k in range(lags)]
-    return np.array(products) / products[0]
+    products = np.array([np.mean(series[:, : series.shape[1] - k] * series[:, k:]) for k in range(lags)])
+    correlations: np.ndarray = products / products[0]
+    return correlations
