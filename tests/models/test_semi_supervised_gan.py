@@ -152,3 +152,13 @@ def test_inner_steps_are_counted_and_weights_are_clipped(device: str) -> None:
     step(state)
     assert (state.discriminator_optimizer.steps, state.generator_optimizer.steps) == (2, 3)
     assert max(np.abs(weight).max() for weight in values(state.discriminator)) <= np.float32(0.05)
+
+
+def test_statistics_of_the_generator_do_not_move_while_it_waits(device: str) -> None:
+    state = perceptrons()
+    state.generator = nn.Sequential(nn.Linear(3, 2, rng=Generator(1)), nn.BatchNorm1d(2))
+    before = [buffer.numpy().copy() for _, buffer in state.generator.named_buffers()]
+    discriminator_step(state)
+    assert before
+    for old, (_, buffer) in zip(before, state.generator.named_buffers(), strict=True):
+        np.testing.assert_array_equal(old, buffer.numpy())
