@@ -1,6 +1,6 @@
-"""Planar flows learn densities of which only the energy is known: more layers come closer, and haste loses a mode.
+"""Planar flows learn densities of which only the energy is known: more layers come closer, and haste may lose a mode.
 
-python examples/planar_energy.py            2, 8 and 32 layers, and three more targets: about 40 seconds
+python examples/planar_energy.py            2, 8 and 32 layers, and three more targets: about a minute
 python examples/planar_energy.py --quick    2, 4 and 8 layers, one more target
 """
 
@@ -36,9 +36,10 @@ EXAMPLE = Example(
         Gate("U1: KL of few layers - KL of more", "nats", at_least=0.0),
         Gate("U1: KL of more layers - KL of most", "nats", at_least=0.0),
         Gate("U1: share of samples in the lesser mode", at_least=0.3, at_most=0.5),
-        # ln 2 is what a perfect copy of one of the two modes costs.
-        Gate("U1 in haste: KL(q|p)", "nats", at_least=0.6),
-        Gate("U1 in haste: share of samples in the lesser mode", at_most=0.1),
+        # A perfect copy of one of the two modes costs ln 2.  Not every hasty training loses one.
+        Gate("U1 in haste, worst of 3: KL(q|p)", "nats", at_least=0.6),
+        Gate("U1 in haste, worst of 3: share of samples in the lesser mode", at_most=0.05),
+        Gate("U1 in haste, mean of 3: KL(q|p) - KL with annealing", "nats", at_least=0.0),
     ),
 )
 
@@ -56,12 +57,12 @@ class Trained:
 def train(run: Run) -> dict[str, float]:
     few, more, most = run.choose(quick=(2, 4, 8), full=(2, 8, 32))
     trained = {f"U1, {layers} layers": learn(run, "U1", layers) for layers in (few, more, most)}
-    kl = [one.kl for one in trained.values()]
-    haste = learn(run, "U1", more, hasty=True)  # it is lost at once: no need of more layers
-    trained[f"U1 in haste, {more} layers"] = haste
+    best, kl = trained[f"U1, {most} layers"], [one.kl for one in trained.values()]
+    hasty = [learn(run, "U1", 8, haste="_hasty" + "_again" * attempt) for attempt in range(3)]
+    lesser, worst = min(((lesser_mode(one.flow, run), one) for one in hasty), key=lambda pair: pair[0])
+    trained["U1 in haste, 8 layers"] = worst
     for name in run.choose(quick=("U3",), full=("U2", "U3", "U4")):
         trained[f"{name}, 8 layers"] = learn(run, name, 8)
-    best = trained[f"U1, {most} layers"]
     draw(trained, run.picture("planar_energy.png"))
     draw_layers(trained["U1, 8 layers"].flow, run.rng.spawn("picture"), run.picture("planar_layers.png"))
     return {
@@ -69,14 +70,17 @@ def train(run: Run) -> dict[str, float]:
         "U1: KL of few layers - KL of more": kl[0] - kl[1],
         "U1: KL of more layers - KL of most": kl[1] - kl[2],
         "U1: share of samples in the lesser mode": lesser_mode(best.flow, run),
-        "U1 in haste: KL(q|p)": haste.kl,
-        "U1 in haste: share of samples in the lesser mode": lesser_mode(haste.flow, run),
+        "U1 in haste, worst of 3: KL(q|p)": worst.kl,
+        "U1 in haste, worst of 3: share of samples in the lesser mode": lesser,
+        "U1 in haste, mean of 3: KL(q|p) - KL with annealing": (
+            float(np.mean([one.kl for one in hasty])) - trained["U1, 8 layers"].kl
+        ),
     } | {f"KL(q|p) of {name}": one.kl for name, one in trained.items()}
 
 
-def learn(run: Run, name: str, layers: int, *, hasty: bool = False) -> Trained:
-    """Fit a planar flow to an energy; in haste, with the whole energy from the first step on."""
-    title = f"{name}_{layers}_layers" + "_hasty" * hasty
+def learn(run: Run, name: str, layers: int, *, haste: str = "") -> Trained:
+    """Fit a planar flow to an energy; in haste (the name of the attempt), with all of it from the first step on."""
+    title = f"{name}_{layers}_layers{haste}"
     rng, target = run.rng.spawn(title), tg.data.energy(name)
     steps = run.choose(quick=500, full=900)
     flow = Flow([Planar(2, spread=1.0, rng=rng.spawn(f"layer {number}")) for number in range(layers)])
@@ -86,7 +90,7 @@ def learn(run: Run, name: str, layers: int, *, hasty: bool = False) -> Trained:
         target,
         rng.spawn("noise"),
         BATCH,
-        full_weight if hasty else annealed(int(0.7 * steps)),
+        full_weight if haste else annealed(int(0.7 * steps)),
     )
     history = run.train(state, energy_step, steps, name=title, every=50, watch="free energy")
     return Trained(target, flow, history, reverse_kl(flow, target, rng.spawn("judged"), JUDGED).value)

@@ -75,27 +75,31 @@ class Planar(Layer):
 
     def _to_data(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         direction, product = self.direction()
-        h, slope = self._ridge(ops.matmul(z, self.w) + self.b)
-        return z + ops.expand_dims(h, 1) * direction, ops.log1p(product * slope)  # FLOW-7, FLOW-11
+        h, slope = self._ridge(self._along(z))
+        return z + h * direction, ops.squeeze(ops.log1p(product * slope), 1)  # FLOW-7, FLOW-11
 
     def _to_latent(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         direction, product = self.direction()
-        target = ops.matmul(x, self.w) + self.b
+        target = self._along(x)
         a = Tensor(planar_root(ACTIVATIONS[self.activation], raw(target), raw(product)))
         for _ in range(2):
             h, slope = self._ridge(a)
             a = a - (a + product * h - target) / (1.0 + product * slope)
         h, slope = self._ridge(a)
-        return x - ops.expand_dims(h, 1) * direction, -ops.log1p(product * slope)  # FLOW-12
+        return x - h * direction, ops.squeeze(-ops.log1p(product * slope), 1)  # FLOW-12
+
+    def _along(self, rows: Tensor) -> Tensor:
+        """w·z + b, (N, 1)."""
+        return ops.matmul(rows, ops.expand_dims(self.w, 1)) + self.b
 
     def direction(self) -> tuple[Tensor, Tensor]:
         """û (dim,) and w·û, which is above −1/L: the constraint of FLOW-13."""
         product, squared = ops.sum(self.w * self.u), ops.sum(self.w * self.w)
         least = (MARGIN - 1.0) / ACTIVATIONS[self.activation].steepest
         wanted = ops.softplus(product) + least
-        there = squared > float(np.finfo(squared.dtype).tiny)  # else w = 0, and nothing depends on w·z
-        scale = ops.where(there, squared, 1.0)
-        direction = self.u + ops.where(there, (wanted - product) / scale, 0.0) * self.w
+        there = raw(squared) > float(np.finfo(squared.dtype).tiny)  # else w = 0, and nothing depends on w·z
+        scale = ops.where(there, squared, math.inf)
+        direction = self.u + (wanted - product) / scale * self.w
         wanted = ops.where(there, wanted, product)
         # For w·u ≪ −1 the sum cancels.  What w·û lacks is rounding, in truth 0: it is added as a constant.
         lacks = raw(wanted) - (raw(self.w) * raw(direction)).sum()
