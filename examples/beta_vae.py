@@ -1,6 +1,6 @@
 """What β does: the exact collapse of a linear VAE, and the trade-off on pixel faces, whose factors are known.
 
-python examples/beta_vae.py            about 1 minute
+python examples/beta_vae.py            about 2 minutes
 python examples/beta_vae.py --quick    less than a minute
 """
 
@@ -98,7 +98,7 @@ def collapse(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def train_on_faces(run: Run) -> Sweep:
     """One VAE for each β, from the same parameters, and its terms on faces that it has not seen."""
-    rng, steps = run.rng.spawn("faces"), run.choose(quick=700, full=1500)
+    rng, steps = run.rng.spawn("faces"), run.choose(quick=700, full=4000)
     images = tg.data.load("faces").images.reshape(-1, 768)
     held_out = tg.tensor(tg.data.load("faces", split="test").images.reshape(-1, 768))
     models, terms = [], []
