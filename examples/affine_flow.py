@@ -16,11 +16,10 @@ import numpy as np
 
 import tinygen as tg
 from tinygen import optim, plots
-from tinygen.data import Batches
+from tinygen.data import Batches, Draws
 from tinygen.distributions import Mixture, Normal
 from tinygen.flows import Affine, Flow, Planar, TriangularAffine
 from tinygen.models.flow import State, step
-from tinygen.models.gan import Draws
 from tinygen.running import Example, Gate, Run, main
 
 if TYPE_CHECKING:

@@ -168,7 +168,7 @@ def draw(digits: Climb, usual: np.ndarray, climbs: dict[str, Climb], path: Path)
     )  # fmt: skip
     density = tg.data.density("ring", components=CLASSES, sd=SD)
     extent = (-3.0, 3.0, -3.0, 3.0)
-    log_p = density.log_prob(tg.tensor(plots.lattice(extent, 120))).numpy().reshape(120, 120)
+    log_p = plots.on_lattice(density.log_prob, extent)
     titles = {"ascent": "x ← x + η ∇ log P(y | x)", "repaired ascent": "x ← x + η ∇ (log P(y | x) + log p(x))"}
     for one, (name, made) in zip(axes[1], climbs.items(), strict=True):
         plots.heat_map(one, np.exp(log_p), extent)

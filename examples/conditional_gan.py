@@ -16,9 +16,10 @@ import numpy as np
 import tinygen as tg
 from tinygen import metrics, nn, optim, plots
 from tinygen.adversarial import R1, Penalty
+from tinygen.data import Draws, Source
 from tinygen.models import classifier
 from tinygen.models.conditional_gan import Labelled, Projection
-from tinygen.models.gan import Draws, Source, State, normal_prior, perceptron, step
+from tinygen.models.gan import State, normal_prior, perceptron, step
 from tinygen.random import Generator
 from tinygen.running import Example, Gate, Run, main
 from tinygen.tensor import Tensor

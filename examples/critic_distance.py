@@ -17,8 +17,9 @@ import numpy as np
 import tinygen as tg
 from tinygen import nn, optim, plots
 from tinygen.adversarial import GradientPenalty, Penalty, wasserstein
+from tinygen.data import Draws
 from tinygen.distributions import Normal
-from tinygen.models.gan import Affine, Draws, State, discriminator_step, normal_prior
+from tinygen.models.gan import Affine, State, discriminator_step, normal_prior
 from tinygen.random import Generator
 from tinygen.running import Example, Gate, Run, main
 from tinygen.training import History
@@ -156,9 +157,10 @@ def power_error(rng: Generator) -> float:
     weights move slowly and the vectors follow them, one step for each new weight is enough.
     """
     layer = nn.spectral_norm(nn.Linear(128, 64, rng=rng), n_power_iterations=15, rng=rng)
+    weight = dict(layer.named_parameters())["weight_orig"]
     errors = []
     for _ in range(100):
-        layer.weight_orig.assign(rng.normal((64, 128)).data)
+        weight.assign(rng.normal((64, 128)).data)
         errors.append(spectral_error(layer))
     return float(np.median(errors))
 

@@ -51,7 +51,7 @@ class Filmed(gan.State):
 class Judge(NamedTuple):
     """A classifier of digits, and real test digits that it has not learned from, in random order."""
 
-    model: nn.Module
+    model: nn.Sequential
     images: np.ndarray
     labels: np.ndarray
 

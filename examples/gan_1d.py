@@ -16,8 +16,9 @@ import numpy as np
 import tinygen as tg
 from tinygen import divergences, nn, optim, plots
 from tinygen.adversarial import ManyClasses, Objective, Smoothed, Swapped, minimax, non_saturating
+from tinygen.data import Draws
 from tinygen.distributions import Categorical, Normal
-from tinygen.models.gan import Affine, Draws, State, discriminator_step, normal_prior, perceptron
+from tinygen.models.gan import Affine, State, discriminator_step, normal_prior, perceptron
 from tinygen.random import Generator
 from tinygen.running import Example, Gate, Run, main
 

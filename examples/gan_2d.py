@@ -95,12 +95,10 @@ def learn(run: Run, name: str, ring: Density, penalties: list[Penalty], steps: i
 def draw(trained: Mapping[str, Trained], path: Path) -> Path:
     """Samples, discriminators with the sizes of their slopes, and what was measured over the steps."""
     figure, axes = plots.figure(3, 3, (10.5, 10.0))
-    lattice = plots.lattice(EXTENT, 120)
+    points = tg.tensor(plots.lattice(EXTENT, 120))
     for column, (name, one) in enumerate(trained.items()):
         draw_samples(axes[0, column], one, -1, name)
-        points = tg.tensor(lattice, dtype=np.float32)
-        with tg.no_grad():
-            belief = tg.sigmoid(one.state.discriminator(points)).numpy().reshape(120, 120)
+        belief = tg.sigmoid(plots.on_lattice(one.state.discriminator, EXTENT)).numpy()
         slope = np.sqrt(squared_slopes(one.state.discriminator, points).numpy()).reshape(120, 120)
         plots.heat_map(
             axes[1, column], np.log10(slope + 1e-3), EXTENT, limits=(-2.0, 2.0),

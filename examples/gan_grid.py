@@ -148,8 +148,7 @@ def draw(grid: Trained, moons: Trained, path: Path) -> Path:
 
 def draw_samples(axes: Axes, one: Trained, frame: int) -> None:
     """Generated points of one report over the density of the data."""
-    lattice = tg.tensor(plots.lattice(one.extent, CELLS))
-    density = np.exp(one.data.log_prob(lattice).numpy()).reshape(CELLS, CELLS)
+    density = np.exp(plots.on_lattice(one.data.log_prob, one.extent, CELLS))
     axes.imshow(density, extent=one.extent, cmap="Oranges", vmax=density.max() * 1.5)
     if one.data.modes is not None:
         plots.scatter(axes, one.data.modes.centres, colour=plots.PALETTE[1], size=60.0)
@@ -160,7 +159,7 @@ def draw_samples(axes: Axes, one: Trained, frame: int) -> None:
 @tg.no_grad()
 def draw_critic(axes: Axes, one: Trained) -> None:
     """The critic's scores with lines of equal score; only their differences count."""
-    scores = one.state.discriminator(tg.tensor(plots.lattice(one.extent, CELLS))).numpy().reshape(CELLS, CELLS)
+    scores = plots.on_lattice(one.state.discriminator, one.extent, CELLS)
     scores = scores - scores.mean()
     plots.heat_map(axes, scores, one.extent, signed=True, label="score", title="Critic f(x)")
     axes.contour(scores[::-1], 8, extent=one.extent, colors="black", linewidths=0.6)

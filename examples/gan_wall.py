@@ -197,10 +197,8 @@ def draw_wall(wall: Mapping[str, Trained], path: Path) -> Path:
     """Samples of the first seed over the scores of their critic; medians of all seeds."""
     figure, axes = plots.figure(3, 3, (9.6, 10.8))
     figure.suptitle("The first seed over its critic's scores (dark: real); modes and KL are medians of all seeds")
-    lattice = tg.tensor(plots.lattice(EXTENT, CELLS))
     for axis, (name, one) in zip(axes.flat, wall.items(), strict=True):
-        with tg.no_grad():
-            scores = one.states[0].discriminator(lattice).numpy().reshape(CELLS, CELLS)
+        scores = plots.on_lattice(one.states[0].discriminator, EXTENT, CELLS)
         axis.contourf(scores[::-1], 12, extent=EXTENT, cmap="Greys", alpha=0.6)
         draw_samples(axis, one, -1, caption(name, one))
     return plots.save(figure, path)

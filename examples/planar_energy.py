@@ -110,9 +110,9 @@ def draw(trained: dict[str, Trained], path: Path) -> Path:
     figure, axes = plots.figure(3, 3, (9.6, 10.0))
     panels = iter(axes.flat)
     target = next(iter(trained.values())).target
-    draw_density(next(panels), on_lattice(target), on_lattice(target), "U1, exact")
+    draw_density(next(panels), density(target), density(target), "U1, exact")
     for name, one in trained.items():
-        draw_density(next(panels), on_lattice(one.flow), on_lattice(one.target), f"{name}: {one.kl:.2f} nats")
+        draw_density(next(panels), density(one.flow), density(one.target), f"{name}: {one.kl:.2f} nats")
     curves = next(panels)
     for name, one in trained.items():
         if one.target.name == "U1":
@@ -125,11 +125,10 @@ def draw(trained: dict[str, Trained], path: Path) -> Path:
     return plots.save(figure, path)
 
 
-@tg.no_grad()
-def on_lattice(density: Flow | Energy) -> np.ndarray:
-    """A density at the points of the picture, (120, 120)."""
-    p: np.ndarray = np.exp(density.log_prob(tg.tensor(plots.lattice(EXTENT, 120))).numpy())
-    return p.reshape(120, 120)
+def density(of: Flow | Energy) -> np.ndarray:
+    """A density at the points of the picture."""
+    p: np.ndarray = np.exp(plots.on_lattice(of.log_prob, EXTENT))
+    return p
 
 
 def draw_density(axes: Axes, q: np.ndarray, p: np.ndarray, title: str) -> None:

@@ -1,6 +1,6 @@
 """Planar flows learn two moons by maximum likelihood: through their inverse, or with their direction turned round.
 
-python examples/planar_moons.py            32 layers each way, about 25 seconds
+python examples/planar_moons.py            32 layers each way, about 40 seconds
 python examples/planar_moons.py --quick    half the steps
 """
 
@@ -13,10 +13,9 @@ import numpy as np
 
 import tinygen as tg
 from tinygen import optim, plots
-from tinygen.data import Density
+from tinygen.data import Density, Draws
 from tinygen.flows import Flow, Inverse, Layer, Planar
 from tinygen.models.flow import State, forward_kl, step
-from tinygen.models.gan import Draws
 from tinygen.random import Generator
 from tinygen.running import Example, Gate, Run, main
 
@@ -31,7 +30,7 @@ EXAMPLE = Example(
     gates=(
         # An NLL below the entropy by more than its noise would be better than the truth: an alarm.
         Gate("NLL through the inverse", "nats per point", at_least=0.9876, at_most=(1.6, 1.4)),
-        Gate("NLL in the direct direction", "nats per point", at_least=0.9876, at_most=(1.9, 1.65)),
+        Gate("NLL in the direct direction", "nats per point", at_least=0.9876, at_most=(1.75, 1.65)),
         Gate("round trip of held-out points", at_most=1e-3),
     ),
 )
@@ -64,6 +63,7 @@ def learn(run: Run, name: str, held_out: tg.Tensor) -> Trained:
     rng, steps = run.rng.spawn(name), run.choose(quick=250, full=500)
     layers: list[Layer] = [Planar(2, rng=rng.spawn(f"layer {k}")) for k in range(LAYERS)]
     if name == "in the direct direction":
+        steps *= 2  # it learns more slowly
         layers = [Inverse(layer) for layer in layers]
     flow = Flow(layers)
     state = State(
@@ -86,9 +86,9 @@ def draw(trained: dict[str, Trained], rng: Generator, path: Path) -> Path:
     """Exact density, those of both flows with samples, and the nats that are left over the steps."""
     figure, axes = plots.figure(2, 2, (9.0, 7.6))
     (exact, progress), below = axes
-    plots.heat_map(exact, on_lattice(MOONS), EXTENT, title=f"Two moons: entropy {MOONS.entropy:.4f} nats")
+    plots.heat_map(exact, density(MOONS), EXTENT, title=f"Two moons: entropy {MOONS.entropy:.4f} nats")
     for panel, (name, one) in zip(below, trained.items(), strict=True):
-        plots.heat_map(panel, on_lattice(one.flow), EXTENT, title=f"Flow learned {name}")
+        plots.heat_map(panel, density(one.flow), EXTENT, title=f"Flow learned {name}")
         plots.scatter(panel, one.flow.sample(rng, 500), colour="white", size=3.0)
         panel.set(xlim=EXTENT[:2], ylim=EXTENT[2:])
         steps = [report["step"] for report in one.history]
@@ -102,11 +102,10 @@ def draw(trained: dict[str, Trained], rng: Generator, path: Path) -> Path:
     return plots.save(figure, path)
 
 
-@tg.no_grad()
-def on_lattice(density: Flow | Density) -> np.ndarray:
-    """A density at the points of the picture, (120, 120)."""
-    p: np.ndarray = np.exp(density.log_prob(tg.tensor(plots.lattice(EXTENT, 120))).numpy())
-    return p.reshape(120, 120)
+def density(of: Flow | Density) -> np.ndarray:
+    """A density at the points of the picture."""
+    p: np.ndarray = np.exp(plots.on_lattice(of.log_prob, EXTENT))
+    return p
 
 
 if __name__ == "__main__":

@@ -14,10 +14,9 @@ import numpy as np
 
 import tinygen as tg
 from tinygen import optim, plots
-from tinygen.data import Density
+from tinygen.data import Density, Draws
 from tinygen.flows import Flow, real_nvp
 from tinygen.models.flow import State, forward_kl, step
-from tinygen.models.gan import Draws
 from tinygen.random import Generator
 from tinygen.running import Example, Gate, Run, main
 
@@ -100,7 +99,7 @@ def draw(trained: Mapping[str, Trained], rng: Generator, path: Path) -> Path:
     figure, axes = plots.figure(4, 4, (10.0, 10.2))
     for row, (name, one) in zip(axes, trained.items(), strict=True):
         extent, p = EXTENTS[name], DENSITIES[name]
-        exact, own = (np.exp(on_lattice(density, extent)) for density in (p, one.flow))
+        exact, own = (np.exp(plots.on_lattice(density.log_prob, extent)) for density in (p, one.flow))
         limits = (0.0, float(exact.max()))
         plots.heat_map(row[0], exact, extent, limits=limits, title=f"{name}, entropy {p.entropy:.3f}")
         plots.heat_map(row[1], own, extent, limits=limits, title=f"flow, NLL {p.entropy + one.gap:.3f}")
@@ -112,13 +111,6 @@ def draw(trained: Mapping[str, Trained], rng: Generator, path: Path) -> Path:
         row[3].set(yscale="log", ylim=(0.01, 2.0))
         row[3].legend().remove()
     return plots.save(figure, path)
-
-
-@tg.no_grad()
-def on_lattice(density: Flow | Density, extent: tuple[float, float, float, float]) -> np.ndarray:
-    """log p at the points of a picture, (120, 120)."""
-    log_p: np.ndarray = density.log_prob(tg.tensor(plots.lattice(extent, 120))).numpy()
-    return log_p.reshape(120, 120)
 
 
 @tg.no_grad()

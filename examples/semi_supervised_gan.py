@@ -270,8 +270,7 @@ def draw_labels(axes: Axes, task: Task) -> None:
 
 def draw_fakes(axes: Axes, task: Task, learned: Learned) -> None:
     """ln Z, the logit of "real", with real points and fakes."""
-    with tg.no_grad():
-        logit = tg.logsumexp(learned.model(tg.tensor(plots.lattice(EXTENT, 150))), axis=1).numpy().reshape(150, 150)
+    logit = plots.on_lattice(lambda x: tg.logsumexp(learned.model(x), axis=1), EXTENT, 150)
     plots.heat_map(
         axes, tg.sigmoid(logit), EXTENT, limits=(0.0, 1.0), label="p(real | x)", title="Fakes, and p(real | x)"
     )

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.host
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/workshop.md", "docs/adversarial.md", "docs/autoencoders.md", "docs/flows.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/workshop.md", "docs/adversarial.md", "docs/autoencoders.md", "docs/flows.md"]
+)
 def test_the_code_on_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All Python blocks of a page are one program; what it writes goes to the folder it runs in."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
@@ -22,10 +24,18 @@ def test_the_code_on_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytes
     program.clear()  # its functions and its variables refer to each other
 
 
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "examples/README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text())
     assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_gallery_shows_every_example() -> None:
+    gallery = (ROOT / "examples/README.md").read_text()
+    scripts = [path.name for path in sorted(ROOT.glob("examples/*.py"))]
+    assert scripts
+    assert not [name for name in scripts if f"]({name})" not in gallery]
+    assert not [name for name in scripts if f"../docs/images/{Path(name).stem}.png" not in gallery]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.adversarial import R1, minimax, r1
+from tinygen.data import Draws
 from tinygen.models.conditional_gan import Labelled, Projection
-from tinygen.models.gan import Draws, State, discriminator_step, generator_step, perceptron, step
+from tinygen.models.gan import State, discriminator_step, generator_step, perceptron, step
 from tinygen.random import Generator
 from tinygen.states import restore, snapshot
 from tinygen.tensor import Tensor

@@ -12,8 +12,9 @@ from double import no_sync
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.adversarial import R1
+from tinygen.data import Draws
 from tinygen.models.dcgan import Discriminator, FeatureNoise, Generator, generate, leaky
-from tinygen.models.gan import Draws, State, discriminator_step, generator_step, normal_prior, step
+from tinygen.models.gan import State, discriminator_step, generator_step, normal_prior, step
 from tinygen.random import Generator as Stream
 from tinygen.states import restore, snapshot
 

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 import tinygen as tg
 from tinygen import flows, optim
-from tinygen.data import Batches
+from tinygen.data import Batches, Draws
 from tinygen.distributions import Independent, MultivariateNormal, Normal
 from tinygen.models.flow import EnergyState, State, annealed, energy_step, forward_kl, full_weight, reverse_kl, step
-from tinygen.models.gan import Draws
 from tinygen.random import Generator
 from tinygen.states import restore, snapshot
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import tinygen as tg
 from tinygen import adversarial, nn, optim
 from tinygen.adversarial import R1, GradientPenalty, ManyClasses, Smoothed, Swapped
-from tinygen.models.gan import Draws, State, discriminator_step, generator_step, normal_prior, perceptron, step
+from tinygen.data import Draws
+from tinygen.models.gan import State, discriminator_step, generator_step, normal_prior, perceptron, step
 from tinygen.random import Generator
 from tinygen.states import restore, snapshot
 from tinygen.tensor import Tensor

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.adversarial import R1
+from tinygen.data import Draws
 from tinygen.models import gan
-from tinygen.models.gan import Draws, perceptron
+from tinygen.models.gan import perceptron
 from tinygen.models.semi_supervised_gan import State, convolutional, discriminator_step, step
 from tinygen.random import Generator
 from tinygen.states import restore, snapshot

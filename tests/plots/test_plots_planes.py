@@ -268,3 +268,17 @@ def test_wrong_use_is_refused_and_draws_nothing(wrong: Callable[[Any], None], me
     with pytest.raises((ValueError, TypeError), match=message):
         wrong(axes)
     assert not [*axes.images, *axes.lines, *axes.collections]
+
+
+@given(rows=st.integers(1, 5), columns=st.integers(1, 5), column=st.booleans())
+def test_functions_are_seen_where_the_lattice_has_its_points(rows: int, columns: int, column: bool) -> None:
+    def height(points: Any) -> Any:
+        return (points[:, :1] if column else points[:, 0]) * 2.0 - 1.0
+
+    seen = plots.on_lattice(height, EXTENT, (rows, columns))
+    np.testing.assert_array_equal(seen, 2.0 * plots.lattice(EXTENT, (rows, columns))[:, 0].reshape(rows, columns) - 1.0)
+
+
+def test_a_function_of_a_lattice_gives_one_value_a_point() -> None:
+    with pytest.raises(ValueError, match=r"on_lattice: needs one value for each of 9 points, got \(9, 2\)"):
+        plots.on_lattice(lambda points: points, EXTENT, 3)

@@ -6,8 +6,8 @@ import pytest
 
 import tinygen as tg
 from tinygen import flows, optim, training
+from tinygen.data import Draws
 from tinygen.models.flow import EnergyState, State, annealed, energy_step, forward_kl, reverse_kl, step
-from tinygen.models.gan import Draws
 from tinygen.random import Generator
 
 pytestmark = [pytest.mark.train, pytest.mark.host]

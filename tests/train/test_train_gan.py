@@ -8,8 +8,9 @@ import pytest
 import tinygen as tg
 from tinygen import metrics, nn, optim, training
 from tinygen.adversarial import R1, minimax
+from tinygen.data import Draws
 from tinygen.distributions import Normal
-from tinygen.models.gan import Affine, Draws, State, discriminator_step, normal_prior, perceptron, step
+from tinygen.models.gan import Affine, State, discriminator_step, normal_prior, perceptron, step
 from tinygen.models.gan_plane import plane_game
 from tinygen.random import Generator
 

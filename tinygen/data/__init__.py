@@ -1,6 +1,6 @@
 """Floor 5. Data: sets by name, exact densities and series, and seeded batches of any arrays."""
 
-from tinygen.data.batches import Batches
+from tinygen.data.batches import Batches, Draws, Source
 from tinygen.data.densities import density
 from tinygen.data.energies import Energy, energy
 from tinygen.data.faces import Faces, draw_face_pairs, draw_faces
@@ -14,7 +14,8 @@ from tinygen.data.sounds import Sounds, mu_law_decode, mu_law_encode
 from tinygen.data.text import Analogies, Corpus, Vocabulary, WordPairs, Words, tokenize
 
 __all__ = [
-    "Analogies", "Autoregression", "Batches", "CausalField", "Corpus", "Density", "Energy", "Faces", "Glyphs", "Images",
-    "PlantedGrammar", "Series", "SineProcess", "Sounds", "Vocabulary", "WordPairs", "Words", "ar1", "density",
-    "draw_face_pairs", "draw_faces", "energy", "load", "mu_law_decode", "mu_law_encode", "resonator", "tokenize",
+    "Analogies", "Autoregression", "Batches", "CausalField", "Corpus", "Density", "Draws", "Energy", "Faces", "Glyphs",
+    "Images", "PlantedGrammar", "Series", "SineProcess", "Sounds", "Source", "Vocabulary", "WordPairs", "Words", "ar1",
+    "density", "draw_face_pairs", "draw_faces", "energy", "load", "mu_law_decode", "mu_law_encode", "resonator",
+    "tokenize",
 ]  # fmt: skip

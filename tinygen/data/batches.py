@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from tinygen.ops import stack, take, tensor
 from tinygen.random import Generator
 from tinygen.tensor import Tensor
+
+
+class Source(Protocol):
+    """Where real examples come from: ``Batches`` of what there is, or ``Draws`` of what can be drawn."""
+
+    def next(self) -> tuple[Tensor, ...]:
+        """A batch (x,), or (x, y) of a conditional game."""
 
 
 class Batches:
@@ -86,6 +93,23 @@ class Batches:
         if epoch < 0 or not 0 <= position <= self._rows or (position % self.size and position != self._rows):
             raise ValueError(f"Batches.load_state_dict: no batch ends at epoch {epoch}, position {position}")
         self._key, self.epoch, self.position, self._order = Generator(key).state["key"], epoch, position, None
+
+
+class Draws:
+    """Fresh examples for each batch: ``draw(rng)`` gives them, a tensor or a tuple of tensors."""
+
+    def __init__(self, draw: Callable[[Generator], Tensor | tuple[Tensor, ...]], *, rng: Generator) -> None:
+        self.draw, self.rng = draw, rng
+
+    def next(self) -> tuple[Tensor, ...]:
+        drawn = self.draw(self.rng)
+        return drawn if isinstance(drawn, tuple) else (drawn,)
+
+    def state_dict(self) -> dict[str, int]:
+        return self.rng.state
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self.rng.state = state
 
 
 def _rows(array: Any, device: str | None) -> Tensor:

@@ -21,9 +21,9 @@ from typing import Protocol
 
 import tinygen as tg
 from tinygen import optim
+from tinygen.data import Source
 from tinygen.flows import Flow
 from tinygen.metrics import Estimate
-from tinygen.models.gan import Source
 from tinygen.random import Generator
 from tinygen.tensor import Tensor
 

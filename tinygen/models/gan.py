@@ -19,38 +19,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.adversarial import Objective, Penalty, clip, non_saturating
+from tinygen.data import Source
 from tinygen.random import Generator
 from tinygen.tensor import Tensor
-
-
-class Source(Protocol):
-    """Where real examples come from: ``tinygen.data.Batches``, or ``Draws``."""
-
-    def next(self) -> tuple[Tensor, ...]:
-        """A batch (x,), or (x, y) of a conditional game."""
-
-
-class Draws:
-    """Fresh examples for each batch: ``draw(rng)`` gives them, a tensor or a tuple of tensors."""
-
-    def __init__(self, draw: Callable[[Generator], Tensor | tuple[Tensor, ...]], *, rng: Generator) -> None:
-        self.draw, self.rng = draw, rng
-
-    def next(self) -> tuple[Tensor, ...]:
-        drawn = self.draw(self.rng)
-        return drawn if isinstance(drawn, tuple) else (drawn,)
-
-    def state_dict(self) -> dict[str, int]:
-        return self.rng.state
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self.rng.state = state
-
 
 # --- networks ----------------------------------------------------------------------------------------------------
 

@@ -15,8 +15,9 @@ import numpy as np
 import tinygen as tg
 from tinygen import metrics, nn, optim
 from tinygen.adversarial import Objective, Penalty, non_saturating
+from tinygen.data import Draws
 from tinygen.data.pushforward import Density
-from tinygen.models.gan import Draws, State, normal_prior, perceptron
+from tinygen.models.gan import State, normal_prior, perceptron
 from tinygen.optim.schedules import Schedule
 from tinygen.random import Generator
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 from tinygen import nn
 from tinygen.adversarial import ManyClasses, clip, non_saturating
+from tinygen.data import Source
 from tinygen.models import gan
 from tinygen.random import Generator
 from tinygen.tensor import Tensor
@@ -46,7 +47,7 @@ def convolutional(classes: int = 10, channels: int = 32, *, rng: Generator) -> n
 class State(gan.State):
     """That of a GAN, whose ``real`` examples have no labels, and ``labelled`` ones (x, y)."""
 
-    labelled: gan.Source = field(kw_only=True)
+    labelled: Source = field(kw_only=True)
     objective: ManyClasses = field(default_factory=lambda: ManyClasses(non_saturating))
 
 

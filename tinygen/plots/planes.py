@@ -6,12 +6,13 @@ One convention for all values over a plane: rows from top to bottom, each value 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinygen.backend import default_dtype
+from tinygen.ops import tensor
 from tinygen.plots.canvas import (
     AMOUNT,
     PALETTE,
@@ -25,6 +26,8 @@ from tinygen.plots.canvas import (
     values,
 )
 from tinygen.plots.images import Extent, Limits
+from tinygen.record import no_grad
+from tinygen.tensor import Tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +47,21 @@ def lattice(extent: Extent, count: int | tuple[int, int]) -> np.ndarray:
     """
     x, y = _centres(extent, (count, count) if isinstance(count, int) else count)
     return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2).astype(default_dtype())
+
+
+def on_lattice(function: Callable[[Tensor], Tensor], extent: Extent, count: int | tuple[int, int] = 120) -> np.ndarray:
+    """The values of a function of points (N, 2) to (N,) or (N, 1) on a lattice: (rows, columns), for ``heat_map``.
+
+    >>> on_lattice(lambda points: points[:, 0] + 10.0 * points[:, 1], (0.0, 4.0, 0.0, 2.0), (1, 2))
+    array([[11., 13.]], dtype=float32)
+    """
+    shape = (count, count) if isinstance(count, int) else count
+    with no_grad():
+        found = function(tensor(lattice(extent, count)))
+    if found.shape not in ((shape[0] * shape[1],), (shape[0] * shape[1], 1)):
+        raise ValueError(f"on_lattice: needs one value for each of {shape[0] * shape[1]} points, got {found.shape}")
+    seen: np.ndarray = found.numpy()
+    return seen.reshape(shape)
 
 
 def _centres(extent: Extent, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -68,7 +68,9 @@ def check_flow(
     ...
     """
     if not isinstance(dim, int) or dim < 1:
-        raise TypeError(f"check_flow: dim is how many numbers a row has, 1 or more, got {type(dim).__name__} {dim!r:.40}")
+        raise TypeError(
+            f"check_flow: dim is how many numbers a row has, 1 or more, got {type(dim).__name__} {dim!r:.40}"
+        )
     twin = double_copy(flow)
     device = home(twin)
     latents = rows(hnp.arrays(np.float64, dim, elements=floats(-3.0, 3.0)))
