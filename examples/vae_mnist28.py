@@ -95,7 +95,7 @@ def draw(model: VAE, x: Tensor, history: History, rng: Generator, path: Path) ->
     }
     steps = [report["step"] for report in history]
     plots.curves(low_right, steps, bounds, title="The bound", names=("step", "ELBO, nats per image"))
-    low_right.set_ylim(-115.0, -95.0)
+    low_right.set_ylim(bottom=-115.0)
     return plots.save(figure, path)
 
 
