@@ -122,10 +122,7 @@ def draw_layers(flow: Flow, rng: Generator, path: Path) -> Path:
     figure, axes = plots.figure(3, 3, (9.0, 9.2))
     for number, (panel, grid, cloud) in enumerate(zip(axes.flat, grids, points, strict=True)):
         title = "z ~ N(0, I)" if number == 0 else "x" if number == len(grids) - 1 else f"after coupling {number}"
-        plots.warped_grid(panel, grid.numpy().reshape(count, count, 2), every=6, title=title, names=("", ""))
-        plots.scatter(panel, cloud, colour="black", size=3.0)
-        (left, bottom), (right, top) = np.quantile(cloud.numpy(), [0.002, 0.998], axis=0)
-        panel.set(xlim=(left, right), ylim=(bottom, top), aspect="auto")
+        plots.moved(panel, tg.reshape(grid, (count, count, 2)), cloud, every=6, title=title)
     return plots.save(figure, path)
 
 

@@ -282,3 +282,14 @@ def test_functions_are_seen_where_the_lattice_has_its_points(rows: int, columns:
 def test_a_function_of_a_lattice_gives_one_value_a_point() -> None:
     with pytest.raises(ValueError, match=r"on_lattice: needs one value for each of 9 points, got \(9, 2\)"):
         plots.on_lattice(lambda points: points, EXTENT, 3)
+
+
+def test_a_stray_point_does_not_set_the_frame_of_what_a_map_moved() -> None:
+    points = np.concatenate([np.random.default_rng(0).uniform(-1.0, 1.0, (999, 2)), [[100.0, -100.0]]])
+    axes = new_axes()
+    plots.moved(axes, plots.lattice(EXTENT, 4).reshape(4, 4, 2), points, every=2)
+    assert len(axes.collections) == 3  # rows, columns, points
+    assert -1.0 <= axes.get_xlim()[0] < -0.9
+    assert 0.9 < axes.get_xlim()[1] <= 1.0
+    assert -1.0 <= axes.get_ylim()[0] < -0.9
+    assert 0.9 < axes.get_ylim()[1] <= 1.0

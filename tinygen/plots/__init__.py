@@ -21,6 +21,7 @@ from tinygen.plots.planes import (
     hyperplanes,
     labelled_scatter,
     lattice,
+    moved,
     on_lattice,
     scatter,
     trajectory,
@@ -30,6 +31,6 @@ from tinygen.plots.planes import (
 
 __all__ = [
     "PALETTE", "WIDTH", "animation", "contours", "curves", "figure", "heat_map", "histogram", "hyperplanes",
-    "image_grid", "image_strip", "labelled_scatter", "lattice", "on_lattice", "roc_curve", "save", "scatter",
+    "image_grid", "image_strip", "labelled_scatter", "lattice", "moved", "on_lattice", "roc_curve", "save", "scatter",
     "trajectory", "vector_field", "warped_grid",
 ]  # fmt: skip

@@ -272,6 +272,14 @@ def warped_grid(axes: Axes, nodes: Values, *, every: int = 1, title: str = "", n
     describe(axes, title, names)
 
 
+def moved(axes: Axes, nodes: Values, points: Values, *, every: int = 1, title: str = "") -> None:
+    """A grid (R, C, 2) and points (N, 2) where a map took them, in a frame that holds all but a few of the points."""
+    warped_grid(axes, nodes, every=every, title=title, names=("", ""))
+    scatter(axes, points, colour="black", size=3.0)
+    (left, bottom), (right, top) = np.quantile(values(points, "moved: points", ("N", 2)), [0.002, 0.998], axis=0)
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="auto")
+
+
 def hyperplanes(axes: Axes, normals: Values, offsets: Values, *, colour: str = REFERENCE) -> None:
     """The lines w·x + b = 0 for normals w (K, 2) and offsets b (K,), on axes whose limits stay as they are."""
     w = values(normals, "hyperplanes: normals", ("K", 2))
