@@ -8,7 +8,16 @@ import pytest
 import tinygen as tg
 from tinygen import optim, training
 from tinygen.models import bernoulli_mixture
-from tinygen.models.vae import BinomialLikelihood, NormalLikelihood, State, evaluate, perceptron, step
+from tinygen.models.linear_vae import fit_probabilistic_pca
+from tinygen.models.vae import (
+    BinomialLikelihood,
+    NormalLikelihood,
+    State,
+    convolutional,
+    evaluate,
+    perceptron,
+    step,
+)
 from tinygen.random import Generator
 
 pytestmark = [pytest.mark.train, pytest.mark.host]
@@ -83,3 +92,24 @@ def test_beta_trades_reconstruction_for_kl_on_faces() -> None:
     assert (np.diff(kl) < -15.0).all()
     assert np.diff(reconstruction)[0] < -30.0
     assert np.diff(reconstruction)[1] < -400.0
+
+
+def nats_above_linear(seed: int) -> float:
+    """How far the bound of a convolutional VAE on grey digits lies above the exact log p of probabilistic PCA.
+
+    Both have 20 latent dimensions and normal noise of one learned size, in nats per held-out image.
+    """
+    rng = Generator(seed)
+    images, held_out = (tg.data.load("mnist16", split=split).images for split in ("train", "test"))
+    vae = convolutional((1, 16, 16), 20, 16, NormalLikelihood(0.2, learned=True), rng=rng.spawn("parameters"))
+    batches = tg.data.Batches(images, size=100, rng=rng.spawn("batches"))
+    state = State(vae, optim.Adam(vae.parameters(), lr=optim.cosine(4e-3, 600, 1e-4)), batches, rng.spawn("noise"))
+    training.run(state, step, 600, progress=False)
+    rows, judged = (part.reshape(len(part), -1).astype(np.float64) for part in (images, held_out))
+    log_p = float(tg.mean(fit_probabilistic_pca(rows, 20).marginal().log_prob(tg.tensor(judged))))
+    return evaluate(vae, tg.tensor(held_out), rng.spawn("evaluate"), samples=5)["ELBO"] - log_p
+
+
+def test_convolutions_beat_the_best_linear_decoder_on_grey_digits() -> None:
+    """Over seeds 0 … 5 the bound was 27.8 … 44.0 nats above after 600 steps; the gate lies below all of them."""
+    assert nats_above_linear(0) > 20.0
