@@ -98,7 +98,7 @@ def draw(trained: Mapping[str, Trained], path: Path) -> Path:
     points = tg.tensor(plots.lattice(EXTENT, 120))
     for column, (name, one) in enumerate(trained.items()):
         draw_samples(axes[0, column], one, -1, name)
-        belief = tg.sigmoid(plots.on_lattice(one.state.discriminator, EXTENT)).numpy()
+        belief = tg.sigmoid(plots.on_lattice(one.state.discriminator, EXTENT))
         slope = np.sqrt(squared_slopes(one.state.discriminator, points).numpy()).reshape(120, 120)
         plots.heat_map(
             axes[1, column], np.log10(slope + 1e-3), EXTENT, limits=(-2.0, 2.0),
