@@ -1,0 +1,37 @@
+"""Training tier: every example runs to its end, measures all its gates, and writes its pictures (``--quick``).
+
+Whether the numbers are good enough is for the other tests of this tier, whose bounds were calibrated over seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinygen import systems
+
+pytestmark = [pytest.mark.train, pytest.mark.host]
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = [
+    path.name for path in sorted(ROOT.glob("examples/*.py")) if path.stem != "vae_mnist28"
+]  # its data do not ship
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_an_example_runs_to_its_end(script: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "examples" / script), "--quick", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert (tmp_path / "metrics.json").exists(), done.stderr
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert done.returncode == (0 if report["passed"] else 1), done.stderr
+    example = next(one for path, one in systems.declared(ROOT / "examples") if path.name == script)
+    assert {gate.name for gate in example.gates} <= set(report["runs"][0]["metrics"])
+    pictures = [Path(line.split(": ", 1)[1]) for line in done.stdout.splitlines() if line.startswith("picture: ")]
+    assert pictures
+    assert all(picture.stat().st_size > 1000 for picture in pictures)
