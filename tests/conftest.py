@@ -7,11 +7,16 @@ garbage collector is off, and a reference cycle through a Tensor or a Node fails
 from __future__ import annotations
 
 import gc
+import os
 import weakref
 from collections.abc import Iterator
 from types import FrameType
 
 import pytest
+
+# Before NumPy is there: several workers, each with as many threads as there are cores, would be ten times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from double import DeviceArray, xp
 from hypothesis import HealthCheck, settings
 
