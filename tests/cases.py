@@ -19,6 +19,7 @@ import tinygen as tg
 from tinygen.ops import linalg
 from tinygen.ops.elementwise import divide_or_zero, multiply_or_zero
 from tinygen.ops.index import _drop, _pick, _put
+from tinygen.ops.lstm import _lstm, lstm
 from tinygen.ops.pool import _window_spread
 from tinygen.ops.shape import sum_to
 from tinygen.ops.trilinear import Geometry, _conv_input, _conv_weight
@@ -586,6 +587,27 @@ for _mode in ("nearest", "bilinear"):
         real(1, 2, 3, 2),
         linear=(0,),
     )
+
+# --- recurrence ---------------------------------------------------------------------------------------------------
+
+for _steps, _batch, _size in [(3, 2, 2), (1, 1, 3), (2, 1, 1), (2, 0, 2)]:
+    case(
+        "lstm",
+        f"{_steps} steps, {_batch} sequences of size {_size}",
+        lambda *x: tg.concatenate(lstm(*x)),
+        real(_steps, _batch, 4 * _size),
+        real(4 * _size, _size),
+        real(_batch, _size),
+        real(_batch, _size),
+        analytic=False,
+    )
+case(  # the whole output, gates and all
+    "lstm",
+    "arguments end to end",
+    lambda x: _lstm(x, steps=3, batch=2, size=2),
+    real(3 * 2 * 8 + 8 * 2 + 2 * 2 * 2),
+    analytic=False,
+)
 
 # --- losses ------------------------------------------------------------------------------------------------------
 

@@ -121,6 +121,15 @@ _WHY: dict[str, list[tuple[str, str]]] = {
         (rule, f"_share(g, y, x, axis, keepdims) → _share(g, {changed}, axis, keepdims)")
         for rule in ("max[0]", "min[0]") for changed in ("detach(y), x", "y, detach(x)")
     ],
+    "one cut from the whole a step, or many from ever smaller parts: only the time differs": [
+        ("_lstm_rule", f"(unstack(y), unstack(g)) → {changed}") for changed in ("(y, unstack(g))", "(unstack(y), g)")
+    ],
+    "detach leaves lists alone": [
+        ("_lstm_rule", " for row in rows →  for row in detach(rows)"),
+        *(("_lstm_rule", f"{name}[t] → detach({name})[t]") for name in ("rows", "cotangents", "cells")),
+    ],
+    "the rule uses all but the first part": [("_unpacked", "packed[:first] → detach(packed)[:first]")],
+    "NumPy takes every negative size for −1": [("_packed", "reshape(x, -1) → reshape(x, -2)")],
     "any finite number will do: −∞ minus it is −∞": [
         ("_logsumexp_rule", f"where(greater(y, -float('inf')), y, 0.0) → where(greater(y, -float('inf')), y, {number})")
         for number in ("1.0", "-1.0")
@@ -344,7 +353,7 @@ def _changes(
     if is_result:
         yield "flip sign", ast.UnaryOp(ast.USub(), node)
         yield "scale by 1.01", ast.BinOp(ast.Constant(1.01), ast.Mult(), node)
-        if rule.name not in CONSTANT_CALLS:
+        if rule.name not in CONSTANT_CALLS and not isinstance(node, ast.Tuple):
             yield "detach the result", ast.Call(ast.Name("detach"), [node], [])
     match node:
         case ast.BinOp(left, operation, right):

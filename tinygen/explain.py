@@ -149,6 +149,8 @@ class _Script:
                 self.imports.add(f"import {found.__name__}" + (f" as {used}" if used != found.__name__ else ""))
             elif isinstance(found, types.FunctionType):
                 self._need(used, found, ast.unparse(_definition(found)))
+            elif isinstance(found, Primitive):
+                self._need(used, found.forward, ast.unparse(_definition(found.forward)))
             elif isinstance(found, type) and found.__module__.startswith("tinygen"):
                 self._need(used, found, inspect.getsource(found))
 

@@ -13,7 +13,7 @@ from network_cases import outputs
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.nn.recurrent import unstack
+from tinygen.ops.arrange import unstack
 from tinygen.random import Generator
 
 
@@ -86,6 +86,18 @@ def test_what_lies_behind_the_end_does_not_matter(device: str) -> None:
         np.testing.assert_array_equal(a.numpy(), b.numpy())
     slopes = tg.grad(tg.sum(module(tg.tensor(broken), lengths=[2, 4])[0]), module.parameters())
     assert all(np.isfinite(slope.numpy()).all() for slope in slopes)
+
+
+def test_nothing_grows_after_the_end(device: str) -> None:
+    """A network that doubles its state at each step is finite where the sequences end before it overflows."""
+    module = nn.RNN(1, 1, nonlinearity="relu", bias=False, rng=Generator(0))
+    nn.init.constant_(module.weight_ih_l0, 1.0)
+    nn.init.constant_(module.weight_hh_l0, 2.0)
+    ones = tg.ones((200, 2, 1))  # float32 ends at 2¹²⁸
+    y, h = module(ones, lengths=[3, 1])
+    np.testing.assert_array_equal(h.numpy(), [[[7.0], [1.0]]])
+    (slope,) = tg.grad(tg.sum(y), module.weight_hh_l0)  # 1 + (1 + w) + (1 + w + w²), and 1
+    assert slope.item() == 1.0 + 1.0 + 2 * 2.0
 
 
 def test_forget_bias(device: str) -> None:

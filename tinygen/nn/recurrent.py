@@ -1,7 +1,7 @@
-"""Floor 5. Recurrent networks over sequences, as plain loops over time (TXT-11, TXT-12).
+"""Floor 5. Recurrent networks over sequences (TXT-11, TXT-12).
 
 Weights, their names and shapes are PyTorch's, with its two biases.  What the input adds to all steps of a layer is
-one matrix product before the loop.
+one matrix product before the loop over time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from tinygen.backend import checks_values, upload_like
 from tinygen.nn import init
 from tinygen.nn.dropout import drop, own_stream
 from tinygen.nn.module import Module, Parameter
+from tinygen.ops.arrange import unstack
+from tinygen.ops.lstm import lstm
 from tinygen.tensor import Tensor
 
 State = tuple[Tensor, ...]  # of one layer, each (N, hidden): (h,) or (h, c)
@@ -62,41 +64,38 @@ class _Recurrent(Module):
         """The parameter ``name`` of a layer."""
         return getattr(self, f"{name}_l{layer}")
 
-    def step(self, from_input: Tensor, state: State, weight: Tensor) -> State:
-        """The next state of a layer: ``from_input`` (N, gates · hidden) is the input's part, ``weight`` is W_hhᵀ."""
-        raise TypeError(f"{type(self).__name__} defines no step()")
+    def advance(self, from_input: Tensor, state: State, weight: Tensor) -> State:
+        """A layer's states after each step, each (T, N, hidden), from the input's part (T, N, gates · hidden)."""
+        raise TypeError(f"{type(self).__name__} defines no advance()")
 
     def run(self, x: Any, initial: Any, lengths: Any) -> tuple[Tensor, State]:
         """Outputs (T, N, hidden) and last states, each (layers, N, hidden), for x (T, N, input)."""
         if x.shape[2] != self.input_size:
             raise ValueError(f"{type(self).__name__}: input_size is {self.input_size}, got x of shape {tuple(x.shape)}")
         states = self._initial(initial, x.shape[1])
-        running = _running(lengths, x, self.parameter("weight_hh", 0))
-        if running is not None:
-            x = ops.where(running, x, 0.0)  # padding may hold anything, and 0 · NaN would enter the gradients
+        ends = None if lengths is None else _ends(lengths, x, self.parameter("weight_hh", 0))
+        if ends is not None:
+            x = ops.where(_running(ends, x), x, 0.0)  # padding may hold anything, and 0 · NaN would enter the gradients
         last: list[State] = []
         for layer in range(self.num_layers):
             if layer and self.stream is not None and self.training:
                 x = drop(self.stream, x, self.dropout)
-            x, state = self._layer(layer, x, tuple(part[layer] for part in states), running)
+            x, state = self._layer(layer, x, tuple(part[layer] for part in states), ends)
             last.append(state)
         return x, tuple(ops.stack(parts) for parts in zip(*last, strict=True))
 
-    def _layer(self, layer: int, x: Any, state: State, running: Tensor | None) -> tuple[Tensor, State]:
+    def _layer(self, layer: int, x: Any, state: State, ends: Tensor | None) -> tuple[Tensor, State]:
         bias = self.parameter("bias_ih", layer) + self.parameter("bias_hh", layer) if self.bias else None
-        from_input = unstack(ops.linear(x, self.parameter("weight_ih", layer), bias))
-        weight = ops.swapaxes(self.parameter("weight_hh", layer), 0, 1)
-        outputs = []
-        for t, part in enumerate(from_input):
-            moved = self.step(part, state, weight)
-            if running is None:
-                state = moved
-                outputs.append(state[0])
-            else:  # after its end a sequence keeps its state and puts out zeros
-                now = running[t]
-                state = tuple(ops.where(now, new, old) for new, old in zip(moved, state, strict=True))
-                outputs.append(ops.where(now, moved[0], 0.0))
-        return ops.stack(outputs), state
+        from_input = ops.linear(x, self.parameter("weight_ih", layer), bias)
+        weight = self.parameter("weight_hh", layer)
+        if ends is None:
+            after = self.advance(from_input, state, weight)
+            return after[0], tuple(part[-1] for part in after)
+        running, batch = _running(ends, x), ops.arange(len(ends), device=ends.device)
+        lowest = float(np.finfo(from_input.dtype).min)  # closes all gates and ReLUs: after its end nothing can grow
+        after = self.advance(ops.where(running, from_input, lowest), state, weight)
+        every = [ops.concatenate([ops.expand_dims(start, 0), part]) for start, part in zip(state, after, strict=True)]
+        return ops.where(running, after[0], 0.0), tuple(part[ends, batch] for part in every)
 
     def _initial(self, given: Any, batch: int) -> State:
         """Zeros, or the given states after a look at their shapes."""
@@ -137,9 +136,13 @@ class RNN(_Recurrent):
         super().__init__(input_size, hidden_size, num_layers, **options)
         self.nonlinearity = nonlinearity
 
-    def step(self, from_input: Tensor, state: State, weight: Tensor) -> State:
+    def advance(self, from_input: Tensor, state: State, weight: Tensor) -> State:
         function = ops.tanh if self.nonlinearity == "tanh" else ops.relu
-        return (function(from_input + ops.matmul(state[0], weight)),)
+        (h,), transposed, after = state, ops.swapaxes(weight, 0, 1), []
+        for part in unstack(from_input):
+            h = function(part + ops.matmul(h, transposed))
+            after.append(h)
+        return (ops.stack(after),)
 
     def forward(self, x: Any, h0: Any = None, *, lengths: Any = None) -> tuple[Tensor, Tensor]:
         y, (h,) = self.run(self._time_first(x), h0, lengths)
@@ -178,35 +181,16 @@ class LSTM(_Recurrent):
                     i, f, g, o = ops.split(self.parameter(name, layer).detach(), 4)
                     self.parameter(name, layer).assign(ops.concatenate([i, ops.full_like(f, value), g, o]))
 
-    def step(self, from_input: Tensor, state: State, weight: Tensor) -> State:
-        h, c = state
-        size = self.hidden_size
-        gates = from_input + ops.matmul(h, weight)
-        through = ops.sigmoid(gates[:, : 2 * size])
-        g, o = ops.tanh(gates[:, 2 * size : 3 * size]), ops.sigmoid(gates[:, 3 * size :])
-        c = through[:, size:] * c + through[:, :size] * g
-        return o * ops.tanh(c), c
+    def advance(self, from_input: Tensor, state: State, weight: Tensor) -> State:
+        return lstm(from_input, weight, *state)
 
     def forward(self, x: Any, initial: Any = None, *, lengths: Any = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         y, (h, c) = self.run(self._time_first(x), initial, lengths)
         return (ops.swapaxes(y, 0, 1) if self.batch_first else y), (h, c)
 
 
-def unstack(x: Tensor) -> list[Tensor]:
-    """x[0], x[1], …, cut in halves again and again.
-
-    The cotangent of a part has the size of what it was cut from: T cuts from the whole would cost T², these T log T.
-    """
-    if len(x) <= 1:
-        return [x[0]] if len(x) else []
-    half = len(x) // 2
-    return unstack(x[:half]) + unstack(x[half:])
-
-
-def _running(lengths: Any, x: Any, like: Tensor) -> Tensor | None:
-    """Where a sequence has not ended: booleans (T, N, 1)."""
-    if lengths is None:
-        return None
+def _ends(lengths: Any, x: Any, like: Tensor) -> Tensor:
+    """How many steps each sequence has, as a tensor of integers."""
     steps, batch = x.shape[:2]
     ends = lengths._data if isinstance(lengths, Tensor) else lengths
     if isinstance(ends, (np.ndarray, list, tuple)):
@@ -215,7 +199,10 @@ def _running(lengths: Any, x: Any, like: Tensor) -> Tensor | None:
         raise ValueError(f"lengths: needs {batch} whole numbers, one a sequence, got {ends.dtype} {tuple(ends.shape)}")
     if checks_values(ends) and (ends.min() < 0 or ends.max() > steps):
         raise ValueError(f"lengths: must lie between 0 and the {steps} steps of x, got {ends.min()} to {ends.max()}")
-    if isinstance(ends, np.ndarray):
-        ends = upload_like(ends, like._data)
-    times = ops.arange(steps, device=like.device)
-    return ops.reshape(times, (steps, 1, 1)) < ops.reshape(Tensor(ends), (1, batch, 1))
+    return Tensor(upload_like(ends, like._data) if isinstance(ends, np.ndarray) else ends)
+
+
+def _running(ends: Tensor, x: Any) -> Tensor:
+    """Where a sequence has not ended: booleans (T, N, 1)."""
+    steps, batch = x.shape[:2]
+    return ops.reshape(ops.arange(steps, device=ends.device), (steps, 1, 1)) < ops.reshape(ends, (1, batch, 1))
