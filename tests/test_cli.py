@@ -68,8 +68,40 @@ def test_four_of_five_seeds_must_pass_but_all_where_chance_plays_no_part(seeds: 
 
 @pytest.mark.host
 def test_a_gate_without_bounds_is_refused() -> None:
-    with pytest.raises(ValueError, match="at_least or at_most"):
+    with pytest.raises(ValueError, match="needs at_least, at_most"):
         Gate("nothing")
+
+
+@pytest.mark.host
+def test_what_cannot_be_fails_in_any_seed() -> None:
+    good = [1.1, 1.2, 1.1, 1.3]
+    for gate, wrong in (
+        (Gate("NLL", at_most=2.0, never_below=1.0), 0.9),
+        (Gate("-NLL", at_least=-2.0, never_above=3.0), 3.1),
+        (Gate("bound", never_below=1.0), -np.inf),
+    ):
+        assert gate.verdict([*good, 1.5], quick=False) == ("1.1 … 1.5", "PASS (5 of 5 seeds)", True)
+        assert gate.verdict([*good, wrong], quick=True)[1:] == ("ALARM (1 of 5 seeds)", False)
+        assert not gate.passes(wrong, quick=False)
+
+
+@pytest.mark.host
+def test_enough_seeds_must_pass_all_gates_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of five seeds fails another of five gates: four of five pass each gate, none all of them."""
+    gates = tuple(Gate(f"gate {i}", at_most=0.0) for i in range(5))
+    example = Example("made_up", ("VAE",), (), gates)
+
+    def failing_one(run: Run) -> dict[str, float]:
+        return {f"gate {i}": float(i == run.seed) for i in range(5)}
+
+    def failing_first(run: Run) -> dict[str, float]:
+        return {f"gate {i}": float(run.seed == 0) for i in range(5)}
+
+    for train, seeds, passes in ((failing_one, "0 of 5 seeds pass all", False), (failing_first, "4 of 5", True)):
+        assert status(train, "--out", str(tmp_path), "--seeds", "5", example=example) == (not passes)
+        shown = capsys.readouterr().out
+        assert shown.count("PASS (4 of 5 seeds)") == 5
+        assert seeds in shown
 
 
 # --- the command line of an example -----------------------------------------------------------------------------------
@@ -100,6 +132,7 @@ def test_metrics_are_written(tmp_path: Path) -> None:
     assert (report["passed"], report["quick"], report["example"]) == (False, False, "made_up")
     assert report["versions"]["numpy"] == np.__version__
     assert report["seconds"] == pytest.approx(sum(run["seconds"] for run in report["runs"]))
+    assert all(0 <= run["cpu_seconds"] < 60 and not run["resumed"] for run in report["runs"])
 
 
 @pytest.mark.host
@@ -124,20 +157,39 @@ def test_seeds_are_stored_together_if_nothing_else_differs(tmp_path: Path, monke
     assert (len(again["commands"]), len(set(again["commands"]))) == (1, 1)  # pytest's own, each time
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["runs"] == again["runs"][1:]
     assert scored(stored(train, "--seed", "3", "--quick")) == {3: 6.0}
-    monkeypatch.setattr(running, "_code", lambda example, train: "edited since")
+    monkeypatch.setattr(running, "_code", lambda train: "edited since")
     assert scored(stored(train, "--seed", "1", "--quick")) == {1: 0.0}
 
 
 @pytest.mark.host
-def test_the_code_is_that_of_the_script_and_of_its_models(tmp_path: Path) -> None:
-    digests = set()
-    for text in ("def train(run): ...", "def train(run): ...  # edited"):
-        script = tmp_path / "script.py"
-        script.write_text(text)
-        train = runpy.run_path(str(script))["train"]
-        for models in ((), ("tinygen/models/vae.py",), ("tinygen/models/gan.py",)):
-            digests.add(running._code(Example("made_up", ("VAE",), models, EXAMPLE.gates), train))
-    assert len(digests) == 6
+def test_the_code_is_that_of_the_script_and_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, script = tmp_path / "package", tmp_path / "script.py"
+    for folder in ("models", "lectures"):
+        (package / folder).mkdir(parents=True)
+    monkeypatch.setattr(running, "__file__", str(package / "running.py"))
+    digests = []
+    for file in (script, package / "tensor.py", package / "models/vae.py", package / "lectures/gan.py"):
+        script.touch()
+        file.write_text("def train(run): ...")
+        script.write_text(script.read_text() or "def train(run): ...")
+        digests.append(running._code(runpy.run_path(str(script))["train"]))
+    assert len(set(digests)) == 3
+    assert digests[-1] == digests[-2]  # no example runs the proofs
+    script.write_text("def train(run): ...  # edited")
+    assert running._code(runpy.run_path(str(script))["train"]) not in digests
+
+
+@pytest.mark.host
+def test_a_folder_that_cannot_be_written_is_found_before_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    def train(run: Run) -> dict[str, float]:
+        raise AssertionError("not to be begun")
+
+    assert status(train, "--out", str(tmp_path / "file/folder")) == 2
+    assert "cannot write into the folder" in capsys.readouterr().err
 
 
 @pytest.mark.host
@@ -169,7 +221,7 @@ def add_noise(state: State) -> Mapping[str, Any]:
 def test_the_device_and_resuming_reach_the_training(
     device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Stopped by Ctrl-C in the second of two seeds, then resumed: what an unbroken run measures."""
+    """Stopped by Ctrl-C in the first of two seeds, then resumed: what an unbroken run measures."""
     stops = [True]
 
     def step(state: State) -> Mapping[str, Any]:
@@ -196,9 +248,10 @@ def test_the_device_and_resuming_reach_the_training(
     reports = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("broken", "whole")]
     broken, whole = ([(run["seed"], run["metrics"]) for run in report["runs"]] for report in reports)
     assert broken == whole
+    assert [[run["resumed"] for run in report["runs"]] for report in reports] == [[True, False], [False, False]]
     assert reports[0]["versions"]["device"] == device
     assert f"picture: {tmp_path / 'whole/seed1/empty.png'}" in capsys.readouterr().out
-    with pytest.raises(ValueError, match=r"'quick': False\}, this one has .*'quick': True"):
+    with pytest.raises(ValueError, match=r"'quick': False.* this one has .*'quick': True"):
         running.main(EXAMPLE, train, None, [*arguments, str(tmp_path / "whole"), "--resume", "--quick"])
 
 

@@ -14,6 +14,7 @@ import json
 import platform
 import shlex
 import sys
+import tempfile
 import time
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ import numpy as np
 
 from tinygen import backend, training
 from tinygen.random import Generator
-from tinygen.systems import Example, Gate
+from tinygen.systems import Example, Gate, enough_of
 
 __all__ = ["Example", "Gate", "Run", "main"]
 
@@ -40,12 +41,15 @@ class Run:
     what is the same for all seeds of a command; ``device`` is already the default device.
     """
 
-    def __init__(self, seed: int, out: Path, *, quick: bool, resume: bool, shared: Path | None = None) -> None:
-        self.seed, self.out, self.quick, self.resume = seed, out, quick, resume
+    def __init__(
+        self, seed: int, out: Path, *, quick: bool, resume: bool, shared: Path | None = None, code: str = ""
+    ) -> None:
+        self.seed, self.out, self.quick, self.resume, self.code = seed, out, quick, resume, code
         self.shared = shared or out
         self.rng = Generator(seed)
         self.device = backend.default_device()
         self.pictures: list[Path] = []
+        self.resumed = False
 
     def choose(self, *, quick: T, full: T) -> T:
         """One value for ``--quick``, another without it."""
@@ -54,8 +58,12 @@ class Run:
     def train(
         self, state: Any, step: training.Step, steps: int, *, name: str = "training", **options: Any
     ) -> training.History:
-        """:func:`tinygen.training.run` with its checkpoint and curves in the folder ``name`` of this run."""
-        settings = {"name": name, "seed": self.seed, "quick": self.quick}
+        """:func:`tinygen.training.run` with its checkpoint and curves in the folder ``name`` of this run.
+
+        A checkpoint of other code is refused: figures begun by one program and ended by another belong to neither.
+        """
+        self.resumed |= self.resume and (self.out / name / training.CHECKPOINT).exists()
+        settings = {"name": name, "seed": self.seed, "quick": self.quick, "code": self.code}
         return training.run(state, step, steps, out=self.out / name, resume=self.resume, settings=settings, **options)
 
     def picture(self, name: str) -> Path:
@@ -80,7 +88,7 @@ def main(
         with backend.device(options.device):
             passed = _train_all(example, train, options)
     except KeyboardInterrupt as stop:
-        print(f"\n{stop or 'stopped'} (with --resume)", file=sys.stderr)
+        print(f"\n{str(stop) or 'stopped'} (with --resume)", file=sys.stderr)
         sys.exit(130)
     sys.exit(0 if passed else 1)
 
@@ -93,7 +101,7 @@ def _parser(example: Example, about: str | None) -> argparse.ArgumentParser:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="a short training, with gates of its own")
     size.add_argument("--full", action="store_true", help="the whole training (this is the default)")
-    parser.add_argument("--out", type=Path, default=Path("out") / example.name, help="folder for all that is written")
+    parser.add_argument("--out", type=_folder, default=f"out/{example.name}", help="folder for all that is written")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoints in --out")
     parser.add_argument("--show", action="store_true", help="open the pictures at the end")
     parser.add_argument(
@@ -110,6 +118,17 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _folder(text: str) -> Path:
+    """The folder, made now: that it cannot be written is not to be learned after the training."""
+    folder = Path(text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot write into the folder {text}: {error}") from error
+
+
 def _device(text: str) -> str:
     try:
         backend.library_for(text)
@@ -119,20 +138,28 @@ def _device(text: str) -> str:
 
 
 def _train_all(example: Example, train: Callable[[Run], Mapping[str, float]], options: argparse.Namespace) -> bool:
-    code = _code(example, train)  # as it is now: it may be edited while this runs
+    code = _code(train)  # as it is now: it may be edited while this runs
     runs: list[Run] = []
     results: list[dict[str, Any]] = []
     for seed in range(options.seed, options.seed + options.seeds):
         out = options.out if options.seeds == 1 else options.out / f"seed{seed}"
-        run = Run(seed, out, quick=options.quick, resume=options.resume, shared=options.out)
-        started = time.monotonic()
+        run = Run(seed, out, quick=options.quick, resume=options.resume, shared=options.out, code=code)
+        started, worked = time.monotonic(), time.process_time()
         metrics = {name: float(value) for name, value in train(run).items()}
         missing = [gate.name for gate in example.gates if gate.name not in metrics]
         if missing:
             raise ValueError(f"{example.name}: train measured {list(metrics)}, not the gates {missing}")
         print(f"seed {seed}: " + ", ".join(f"{name} {value:.6g}" for name, value in metrics.items()))
         runs.append(run)
-        results.append({"seed": seed, "seconds": round(time.monotonic() - started, 1), "metrics": metrics})
+        results.append(
+            {
+                "seed": seed,
+                "seconds": round(time.monotonic() - started, 1),
+                "cpu_seconds": round(time.process_time() - worked, 1),  # a busy machine blurs the others
+                "resumed": run.resumed,  # then the seconds are those of the last part
+                "metrics": metrics,
+            }
+        )
     passed = _print_gates(example.gates, results, options.quick)
     report = {
         "example": example.name,
@@ -172,17 +199,23 @@ def _store(example: Example, report: dict[str, Any]) -> None:
     training.write_json(path, report)
 
 
-def _code(example: Example, train: Callable[[Run], Mapping[str, float]]) -> str:
-    """A digest of the script that defines ``train`` and of the files that its example names as its models."""
+def _code(train: Callable[[Run], Mapping[str, float]]) -> str:
+    """A digest of the script that defines ``train`` and of the package, but for the proofs, which no example runs."""
+    package = Path(__file__).parent
+    files = [file for file in sorted(package.rglob("*.py")) if file.parent.name not in ("lectures", "testing")]
     digest = hashlib.sha256()
-    for file in (Path(inspect.getfile(train)), *(Path(__file__).parents[1] / model for model in example.models)):
+    for file in (Path(inspect.getfile(train)), *files):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def _print_gates(gates: Sequence[Gate], results: Sequence[dict[str, Any]], quick: bool) -> bool:
-    """A table of the gates; whether all of them pass."""
+    """A table of the gates; whether each is passed by enough seeds, and enough seeds pass all that chance decides."""
     rows, passed = [("gate", "unit", "value", "threshold", "verdict")], True
+    together = [
+        all(gate.exact or gate.passes(float(result["metrics"][gate.name]), quick=quick) for gate in gates)
+        for result in results
+    ]
     for gate in gates:
         values = [float(result["metrics"][gate.name]) for result in results]
         shown, verdict, enough = gate.verdict(values, quick=quick)
@@ -191,7 +224,9 @@ def _print_gates(gates: Sequence[Gate], results: Sequence[dict[str, Any]], quick
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return passed
+    if len(results) > 1:
+        print(f"{sum(together)} of {len(results)} seeds pass all")
+    return passed and sum(together) >= enough_of(len(results))
 
 
 def _versions() -> dict[str, str]:

@@ -21,12 +21,15 @@ Bound = float | tuple[float, float] | None
 class Gate:
     """A number that an example must reach: at least, at most, or between the two.
 
-    A bound on the good side too makes a result that is better than the exact optimum an alarm.  ``exact`` says that
-    chance plays no part: then every seed must pass, else four of five.
+    Four of five seeds must pass; all, if ``exact`` says that chance plays no part.  ``never_below`` and
+    ``never_above`` say what cannot be: a likelihood above that of the truth, a negative divergence.  Such a value is
+    not a good result but an alarm, and fails whatever the other seeds reach.
 
-    >>> gate = Gate("held-out NLL", "nats", at_least=1.0076, at_most=(1.2, 1.07))
+    >>> gate = Gate("held-out NLL", "nats", at_most=(1.2, 1.07), never_below=1.0076)
     >>> gate.passes(1.1, quick=True), gate.passes(1.1, quick=False), gate.passes(0.9, quick=False)
     (True, False, False)
+    >>> gate.verdict([1.02, 1.03, 1.05, 1.02, 0.9], quick=False)
+    ('0.9 … 1.05', 'ALARM (1 of 5 seeds)', False)
     """
 
     name: str
@@ -34,15 +37,20 @@ class Gate:
     at_least: Bound = None
     at_most: Bound = None
     exact: bool = False
+    never_below: float = -math.inf
+    never_above: float = math.inf
 
     def __post_init__(self) -> None:
-        if self.at_least is None and self.at_most is None:
-            raise ValueError(f"Gate {self.name!r}: needs at_least or at_most")
+        if self.bounds(quick=True) == self.bounds(quick=False) == (-math.inf, math.inf):
+            raise ValueError(f"Gate {self.name!r}: needs at_least, at_most, never_below or never_above")
 
     def bounds(self, *, quick: bool) -> tuple[float, float]:
         """The smallest and the largest value that pass."""
         low, high = (b[not quick] if isinstance(b, tuple) else b for b in (self.at_least, self.at_most))
-        return -math.inf if low is None else low, math.inf if high is None else high
+        return (
+            max(-math.inf if low is None else low, self.never_below),
+            min(math.inf if high is None else high, self.never_above),
+        )
 
     def passes(self, value: float, *, quick: bool) -> bool:
         """Whether a measured number is inside the bounds; NaN and infinity never are."""
@@ -57,13 +65,20 @@ class Gate:
         return f"≤ {high:g}" if math.isinf(low) else f"{low:g} … {high:g}"
 
     def verdict(self, values: Sequence[float], *, quick: bool) -> tuple[str, str, bool]:
-        """The values of all seeds, PASS or FAIL with how many passed, and whether that is enough."""
+        """The values of all seeds, PASS, FAIL or ALARM with how many it is said of, and whether that is enough."""
         passed = sum(self.passes(value, quick=quick) for value in values)
-        enough = passed >= (len(values) if self.exact else math.ceil(0.8 * len(values)))
-        word = "PASS" if enough else "FAIL"
+        alarms = sum(value < self.never_below or value > self.never_above for value in values)
+        enough = not alarms and passed >= (len(values) if self.exact else enough_of(len(values)))
+        word = "ALARM" if alarms else "PASS" if enough else "FAIL"
         if len(values) == 1:
             return f"{values[0]:.6g}", word, enough
-        return f"{min(values):.6g} … {max(values):.6g}", f"{word} ({passed} of {len(values)} seeds)", enough
+        count = f"({alarms or passed} of {len(values)} seeds)"
+        return f"{min(values):.6g} … {max(values):.6g}", f"{word} {count}", enough
+
+
+def enough_of(seeds: int) -> int:
+    """How many of some seeds must pass: four of five."""
+    return math.ceil(0.8 * seeds)
 
 
 @dataclass(frozen=True)

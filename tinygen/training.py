@@ -31,6 +31,8 @@ from tinygen.tensor import Tensor, detach
 Step = Callable[[Any], Mapping[str, Any]]
 History = list[dict[str, float]]
 Saved = dict[str, Any]
+CHECKPOINT = "checkpoint.npz"
+"""Its name in the folder of a run."""
 
 
 def run(
@@ -225,7 +227,8 @@ class _Store:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.folder, self.settings = folder, settings
-        self.path, self.previous = folder / "checkpoint.npz", folder / "checkpoint.previous.npz"
+        folder.mkdir(parents=True, exist_ok=True)  # now: not to learn after an hour that it cannot be written
+        self.path, self.previous = folder / CHECKPOINT, folder / "checkpoint.previous.npz"
 
     def write(self, good: Saved) -> None:
         """At every moment a whole checkpoint stands under one of the two names."""

@@ -287,6 +287,28 @@ def test_extra_state_of_another_network_is_refused() -> None:
         module.load_extra_state(extra)
 
 
+# --- evaluating ----------------------------------------------------------------------------------------------------
+
+
+def test_evaluating_gives_each_part_its_mode_back(device: str) -> None:
+    """A part that was frozen in evaluation mode stays there; an error changes nothing."""
+    network = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.5)))
+    network[1].eval()
+    before = [part.training for part in network.modules()]
+    mean = network[0].running_mean.numpy()
+    with nn.evaluating(network, network[2]):
+        assert not any(part.training for part in network.modules())
+        with nn.evaluating(network):
+            one, two = network(tg.ones((3, 2))).numpy(), network(tg.ones((3, 2))).numpy()
+        assert not any(part.training for part in network.modules())
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(network[0].running_mean.numpy(), mean)
+    assert [part.training for part in network.modules()] == before == [True, True, False, True, True]
+    with pytest.raises(RuntimeError, match="stop"), nn.evaluating(network):
+        raise RuntimeError("stop")
+    assert [part.training for part in network.modules()] == before
+
+
 # --- frozen --------------------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from tinygen.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspos
 from tinygen.nn.dropout import Dropout
 from tinygen.nn.linear import Embedding, Linear
 from tinygen.nn.masked import CausalConv1d, MaskedConv2d, MaskedLinear, autoregressive_mask
-from tinygen.nn.module import Buffer, Constant, Module, Parameter, frozen
+from tinygen.nn.module import Buffer, Constant, Module, Parameter, evaluating, frozen
 from tinygen.nn.normalisation import BatchNorm1d, BatchNorm2d, InstanceNorm2d, LayerNorm
 from tinygen.nn.recurrent import LSTM, RNN
 from tinygen.nn.resampling import AvgPool1d, AvgPool2d, Flatten, MaxPool1d, MaxPool2d, Unflatten, Upsample
@@ -30,5 +30,5 @@ __all__ = [
     "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Dropout", "Embedding", "Flatten", "Identity",
     "InstanceNorm2d", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MaskedConv2d", "MaskedLinear", "MaxPool1d",
     "MaxPool2d", "Module", "ModuleList", "Parameter", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus",
-    "Tanh", "Unflatten", "Upsample", "autoregressive_mask", "frozen", "init", "spectral_norm", "summary",
+    "Tanh", "Unflatten", "Upsample", "autoregressive_mask", "evaluating", "frozen", "init", "spectral_norm", "summary",
 ]  # fmt: skip

@@ -268,3 +268,28 @@ def frozen(*modules: Module) -> Iterator[None]:
             parameter.requires_grad = True
         for part in thawed:
             part.is_frozen = False
+
+
+@contextlib.contextmanager
+def evaluating(*modules: Module) -> Iterator[None]:
+    """Inside the block the modules are in evaluation mode; afterwards each part is again in the mode it was in.
+
+    What measures a model needs it: in training mode dropout draws, and batch normalisation makes each answer depend
+    on the rest of its batch and remembers what it saw.
+
+    >>> import tinygen as tg
+    >>> dropout = tg.nn.Dropout(0.5)
+    >>> with tg.nn.evaluating(dropout):
+    ...     dropout(tg.ones(4))
+    tensor([1. 1. 1. 1.], float32[4] on cpu)
+    >>> dropout.training
+    True
+    """
+    training = [part for module in modules for part in module.modules() if part.training]
+    for part in training:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
