@@ -9,6 +9,7 @@ import convolutional_gan
 import models
 import operations
 import process
+import recurrent
 from timing import Case, Row, measure
 
 GROUPS: tuple[Callable[[], dict[str, Case]], ...] = (
@@ -19,6 +20,7 @@ GROUPS: tuple[Callable[[], dict[str, Case]], ...] = (
     operations.convolutions,
     models.convolutional_penalty,
     convolutional_gan.convolutional_gan,
+    recurrent.recurrent,
     operations.linear_algebra,
     operations.softmax_cross_entropy,
     operations.elementwise,

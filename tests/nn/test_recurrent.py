@@ -46,6 +46,18 @@ def test_lstm_is_the_loop_of_its_equations(device: str) -> None:
         np.testing.assert_allclose(found.numpy().reshape(expected.shape), expected, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+def test_rnn_is_the_loop_of_its_equation(nonlinearity: str, device: str) -> None:
+    module = nn.RNN(3, 4, nonlinearity=nonlinearity, rng=Generator(0)).astype(np.float64)
+    w, u, b, d = (module.parameter(n, 0).numpy() for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    x, h = np.random.default_rng(0).normal(size=(6, 2, 3)), np.zeros((2, 4))
+    y, _ = module(tg.tensor(x))
+    for t in range(6):
+        before = x[t] @ w.T + b + h @ u.T + d
+        h = np.tanh(before) if nonlinearity == "tanh" else np.maximum(before, 0.0)
+        np.testing.assert_allclose(y.numpy()[t], h, rtol=1e-12, atol=1e-14)  # other order of sums, float64
+
+
 @settings(max_examples=25)
 @given(lengths=st.lists(st.integers(0, 5), min_size=1, max_size=4), layers=st.integers(1, 2), seed=st.integers(0, 99))
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM])
