@@ -12,7 +12,7 @@ import tinygen as tg
 from tinygen import adversarial, nn, training
 from tinygen.adversarial import GradientPenalty
 from tinygen.models.gan import step
-from tinygen.models.gan_plane import BATCH, PlaneState, judge, plane_game, samples
+from tinygen.models.gan_plane import BATCH, PlaneState, Unfolded, judge, plane_game, samples
 from tinygen.random import Generator
 
 RING = tg.data.density("ring", sd=0.02)
@@ -59,6 +59,21 @@ def test_samples_are_those_of_the_average(device: str) -> None:
     z = Generator(3).normal((50, 2))
     np.testing.assert_array_equal(points, state.average.module(z).numpy())
     assert not np.array_equal(points, state.generator(z).numpy())
+
+
+def test_an_unfolded_generator_begins_as_the_stretched_plane_and_learns_in_every_layer(device: str) -> None:
+    rng = Generator(4)
+    generator = Unfolded(2.5, rng=rng)
+    z = rng.normal((50, 2))
+    assert generator(z).dtype == np.float32
+    np.testing.assert_array_equal(generator(z).numpy(), 2.5 * z.numpy())
+    before = [parameter.numpy() for parameter in generator.parameters()]
+    state = plane_game(RING, 20, rng=rng, generator=generator)
+    for _ in range(2):  # the last layer leaves zero first: only then do those before it have a gradient
+        step(state)
+    assert state.generator is generator
+    assert all(np.any(p.numpy() != old) for p, old in zip(generator.parameters(), before, strict=True))
+    assert np.ptp(generator(z).numpy() - 2.5 * z.numpy(), axis=0).min() > 0
 
 
 @pytest.mark.host

@@ -20,8 +20,28 @@ from tinygen.data.pushforward import Density
 from tinygen.models.gan import State, normal_prior, perceptron
 from tinygen.optim.schedules import Schedule
 from tinygen.random import Generator
+from tinygen.tensor import Tensor
 
 BATCH, WIDTH, LATENT = 128, 128, 2
+
+
+class Unfolded(nn.Module):
+    """G(z) = size · z + h(z) with h = 0 at first: a generator that begins as N(0, size² I), a sheet without folds.
+
+    A perceptron with random weights begins crumpled: a third to a half of the sheet lies face down.  Where a fold
+    outlives the first steps, a mode is met by several regions of z, and between any two regions lie points of no mode,
+    for G is continuous.  The critic does not take a fold out: it sees where points are, not which z they come from.
+    """
+
+    def __init__(self, size: float, *, rng: Generator) -> None:
+        self.size, self.bend = size, perceptron((LATENT, WIDTH, WIDTH, LATENT), rng=rng)
+        *_, last = self.bend
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+
+    def forward(self, z: Tensor) -> Tensor:
+        bend: Tensor = self.bend(z)
+        return self.size * z + bend
 
 
 @dataclass
@@ -36,6 +56,7 @@ def plane_game(
     steps: int,
     *,
     rng: Generator,
+    generator: nn.Module | None = None,
     discriminator: nn.Module | None = None,
     objective: Objective = non_saturating,
     penalties: Sequence[Penalty] = (),
@@ -48,7 +69,7 @@ def plane_game(
     ``rate`` is the learning rate at each of them, by default a cosine from 3e-3 to 6e-5; a discriminator that takes
     several steps for each has the same rate in all of them.
     """
-    generator = perceptron((LATENT, WIDTH, WIDTH, 2), rng=rng.spawn("generator"))
+    generator = generator or perceptron((LATENT, WIDTH, WIDTH, 2), rng=rng.spawn("generator"))
     discriminator = discriminator or perceptron((2, WIDTH, WIDTH, 1), rng=rng.spawn("discriminator"))
     at = rate or optim.cosine(3e-3, steps, end=6e-5)
     return PlaneState(
