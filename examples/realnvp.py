@@ -32,6 +32,9 @@ EXTENTS = {
     "moons": (-1.7, 2.7, -1.95, 2.45), "ring": (-3.2, 3.2, -3.2, 3.2), "pinwheel": (-4.2, 4.2, -4.2, 4.2),
     "checkerboard": (-2.4, 2.4, -2.4, 2.4),
 }  # fmt: skip
+# Typical norms of the gradient are 10 to 40.  Without a limit, one step of 4,700 threw a flow on the ring back from 0.3
+# nats above the entropy to 1.6, and the training ended at 0.27.
+MAX_NORM = 10.0
 # A gap is KL(p|q) and not negative.  Below -0.02, which is far more than the noise of its estimate, there is a fault.
 ALARM = -0.02
 
@@ -40,10 +43,10 @@ EXAMPLE = Example(
     systems=("RNVP",),
     models=("tinygen/models/flow.py", "tinygen/flows/coupling.py"),
     gates=(
-        Gate("moons: held-out NLL", "nats per point", at_least=1.0076 + ALARM, at_most=(1.25, 1.07)),
-        Gate("ring: NLL - entropy", "nats per point", at_least=ALARM, at_most=(0.4, 0.15)),
-        Gate("pinwheel: NLL - entropy", "nats per point", at_least=ALARM, at_most=(0.4, 0.15)),
-        Gate("checkerboard: NLL - entropy", "nats per point", at_least=ALARM, at_most=(0.4, 0.2)),
+        Gate("moons: held-out NLL", "nats per point", at_most=(1.25, 1.07), never_below=1.0076 + ALARM),
+        Gate("ring: NLL - entropy", "nats per point", at_most=(0.4, 0.15), never_below=ALARM),
+        Gate("pinwheel: NLL - entropy", "nats per point", at_most=(0.4, 0.15), never_below=ALARM),
+        Gate("checkerboard: NLL - entropy", "nats per point", at_most=(0.4, 0.2), never_below=ALARM),
         Gate("round trip of held-out points", at_most=1e-3),
     ),
 )
@@ -77,6 +80,7 @@ def learn(run: Run, name: str, density: Density) -> Trained:
         flow,
         optim.Adam(flow.parameters(), lr=optim.cosine(2e-3, steps)),
         Draws(lambda rng: density.sample(rng, BATCH), rng=rng.spawn("data")),
+        MAX_NORM,
     )
     held_out = density.sample(rng.spawn("held out"), HELD_OUT)
 

@@ -124,6 +124,25 @@ def test_likelihood_step_follows_the_inverse() -> None:
     descends(state, step, loss)
 
 
+def test_likelihood_step_holds_the_gradient_to_a_norm(device: str) -> None:
+    """With plain gradient descent and rate 1 the move is the gradient: the same direction, not longer."""
+
+    far = 9.0 * np.random.default_rng(0).normal(size=(6, 2))
+
+    def move(max_norm: float | None) -> np.ndarray:
+        state = likelihood(planar(dtype=np.float64), data=Batches(far, size=6, rng=Generator(3)))
+        state.optimizer, state.max_norm = optim.SGD(state.flow.parameters(), lr=1.0), max_norm
+        before = np.concatenate([array.ravel() for array in values(state)])
+        step(state)
+        return np.concatenate([array.ravel() for array in values(state)]) - before
+
+    whole = move(None)
+    length = float(np.linalg.norm(whole))
+    assert length > 1.0
+    np.testing.assert_array_equal(move(2.0 * length), whole)
+    np.testing.assert_allclose(move(0.5), whole * (0.5 / length), rtol=1e-5, atol=1e-12)  # 1e-6 is added to the norm
+
+
 @pytest.mark.host
 @pytest.mark.parametrize("weight", [full_weight, annealed(4, 0.25)])
 def test_energy_step_descends_energy_minus_entropy(weight: Callable[[int], float]) -> None:
@@ -179,6 +198,36 @@ def test_divergences_against_the_closed_form_of_normals(device: str, seed: int) 
     for name, estimate in found.items():
         assert abs(estimate.value - exact[name]) < 5 * estimate.standard_error, name
         assert estimate.standard_error < 0.05 * (1.0 + exact[name])  # so that the first line says something
+
+
+def test_divergences_are_those_of_the_flow_in_evaluation_mode(device: str) -> None:
+    """Statistics of the held-out batch would flatter a flow with batch normalisation, and stay behind in it."""
+    flow = flows.real_nvp(2, 2, (8,), batch_norm=True, rng=Generator(1))
+    p = Independent(Normal(tg.tensor([3.0, -2.0]), tg.tensor([2.0, 0.1])))
+    x = p.sample(Generator(0), (200,))
+    flow.layers[1].eval()  # each part has a mode of its own
+    modes = [part.training for part in flow.modules()]
+    before = flow.state_dict()
+    found = forward_kl(p, flow, x), reverse_kl(flow, p, Generator(2), 50)
+    assert [part.training for part in flow.modules()] == modes
+    for name, array in flow.state_dict().items():
+        np.testing.assert_array_equal(tg.Tensor(array).numpy(), tg.Tensor(before[name]).numpy())
+    expected = (p.log_prob(x) - flow.eval().log_prob(x)).numpy().mean()
+    assert found[0].value == pytest.approx(expected, rel=1e-6)  # float32
+    assert found[1] == reverse_kl(flow, p, Generator(2), 50)
+
+
+def test_a_density_must_be_one_number_a_point(device: str) -> None:
+    """log p (N, 1) minus log q (N,) would be (N, N)."""
+
+    class Column:
+        def log_prob(self, x: tg.Tensor) -> tg.Tensor:
+            return tg.sum(x, axis=1, keepdims=True)
+
+    flow, x = planar(), tg.zeros((4, 2))
+    for call in (lambda: forward_kl(Column(), flow, x), lambda: reverse_kl(flow, Column(), Generator(0), 4)):
+        with pytest.raises(ValueError, match=r"log_prob must be one number a point \(N,\), got .*\(4, 1\)"):
+            call()
 
 
 def normal_kl(m: np.ndarray, S: np.ndarray, n: np.ndarray, T: np.ndarray) -> float:

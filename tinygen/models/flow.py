@@ -24,6 +24,7 @@ from tinygen import optim
 from tinygen.data import Source
 from tinygen.flows import Flow
 from tinygen.metrics import Estimate
+from tinygen.nn import evaluating
 from tinygen.random import Generator
 from tinygen.tensor import Tensor
 
@@ -34,18 +35,21 @@ from tinygen.tensor import Tensor
 class State:
     """All that a step of maximum likelihood reads and changes.
 
-    ``data`` gives batches (x,) with rows (N, dim); (x, context) for a conditional flow.
+    ``data`` gives batches (x,) with rows (N, dim); (x, context) for a conditional flow.  The gradient is held to
+    ``max_norm``: where layers multiply their scales, a single point can have a gradient a hundred times the usual one,
+    and undo in one step what a thousand have learned.
     """
 
     flow: Flow
     optimizer: optim.Optimizer
     data: Source
+    max_norm: float | None = None
 
 
 def step(state: State) -> Mapping[str, Tensor]:
     """One step up L = mean (log p₀(z₀) − Σ_k log|det ∂f_k/∂z_{k−1}|), where z₀ is x run backwards (FLOW-6)."""
     loss = -tg.mean(state.flow.log_prob(*state.data.next()))
-    state.optimizer.minimize(loss)
+    state.optimizer.minimize(loss, max_norm=state.max_norm)
     return {"NLL": loss}
 
 
@@ -104,18 +108,24 @@ def forward_kl(p: Known, flow: Flow, x: Tensor) -> Estimate:
     """KL(p ‖ q) = E_p[log p(x) − log q(x)] as a mean over samples x of p: what maximum likelihood leaves.
 
     Both terms at the same x: what is common to their fluctuations cancels, so this is far more precise than the
-    mean NLL minus the entropy of p.
+    mean NLL minus the entropy of p.  The flow is judged in evaluation mode, for only there it is a density.
     """
-    return _mean(p.log_prob(x) - flow.log_prob(x))
+    with evaluating(flow):
+        return _mean(p.log_prob(x), flow.log_prob(x))
 
 
 @tg.no_grad()
 def reverse_kl(flow: Flow, p: Known, rng: Generator, count: int) -> Estimate:
-    """KL(q ‖ p) = E_q[log q(x) − log p(x)] as a mean over ``count`` samples of the flow."""
-    x, log_q = flow.rsample_and_log_prob(rng, count)
-    return _mean(log_q - p.log_prob(x))
+    """KL(q ‖ p) = E_q[log q(x) − log p(x)] as a mean over ``count`` samples of the flow, in evaluation mode."""
+    with evaluating(flow):
+        x, log_q = flow.rsample_and_log_prob(rng, count)
+    return _mean(log_q, p.log_prob(x))
 
 
-def _mean(terms: Tensor) -> Estimate:
+def _mean(log_first: Tensor, log_second: Tensor) -> Estimate:
+    """Of their difference; densities of other shapes than (N,) would be broadcast."""
+    if log_first.ndim != 1 or log_first.shape != log_second.shape:
+        raise ValueError(f"log_prob must be one number a point (N,), got {log_first.shape} and {log_second.shape}")
+    terms = log_first - log_second
     deviation = float(tg.std(terms, correction=1))
     return Estimate(float(tg.mean(terms)), deviation / math.sqrt(terms.shape[0]))
