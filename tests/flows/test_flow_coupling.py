@@ -109,6 +109,25 @@ def test_batch_norm_in_a_stack_is_a_density_in_evaluation(device: str) -> None:
     assert_bijection(flow.eval(), random_rows(3))
 
 
-def test_a_mask_of_the_wrong_length_is_refused(device: str) -> None:
-    with pytest.raises(ValueError, match=r"kept must be 3 truth values, got shape \(2,\)"):
-        flows.AffineCoupling(3, [True, False], rng=Generator(0))
+@pytest.mark.parametrize("kept", [[True, False], [[1, 0, 1]], [2, 0, 1], [0.2, 0.0, -1.0], [np.nan, 0.0, 1.0]])
+def test_a_mask_is_as_many_truth_values_as_coordinates(kept: Any, device: str) -> None:
+    """Indices of the kept coordinates, above all, are no mask."""
+    with pytest.raises(ValueError, match="AffineCoupling: kept must be 3 truth values, not indices"):
+        flows.AffineCoupling(3, kept, rng=Generator(0))
+
+
+@pytest.mark.parametrize("kept", [[True, False, True], [1, 0, 1], np.array([1.0, 0.0, 1.0])])
+def test_truth_values_may_be_written_as_numbers(kept: Any, device: str) -> None:
+    assert flows.AffineCoupling(3, kept, rng=Generator(0)).describe() == "3, kept=[1, 0, 1]"
+
+
+def test_the_mask_comes_with_the_state(device: str) -> None:
+    """A coupling that loads the state of one with another mask becomes that one; a state without a mask is refused."""
+    layer, twin, rows = smooth(4, [1, 0, 0, 1]), smooth(4, [0, 1, 1, 0]), random_rows(4)
+    state = layer.state_dict()
+    twin.load_state_dict(state)
+    for mine, its in zip(layer.to_data(rows), twin.to_data(rows), strict=True):
+        np.testing.assert_array_equal(mine.numpy(), its.numpy())
+    del state["kept"]
+    with pytest.raises(ValueError, match=r"missing: kept \(4,\)"):
+        twin.load_state_dict(state)

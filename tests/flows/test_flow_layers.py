@@ -146,6 +146,38 @@ def test_wrong_input_is_refused_with_the_shape_it_needs(direction: str, device: 
         run(tg.zeros((5, 3), dtype=int))
 
 
+@pytest.mark.parametrize(("image", "log_det"), [((4, 3), (4, 1)), ((4, 3), ()), ((4, 1), (4,)), ((1, 3), (1,))])
+@pytest.mark.parametrize("direction", ["to_data", "to_latent"])
+def test_a_layer_of_ones_own_that_returns_other_shapes_is_refused(
+    direction: str, image: tuple[int, ...], log_det: tuple[int, ...], device: str
+) -> None:
+    """They would be broadcast, to a log_prob (4, 4) of four rows in the first case, which nothing else notices."""
+
+    class Wrong(flows.Layer):
+        dim = 3
+
+        def _to_data(self, z: Any, context: Any) -> Any:
+            return tg.zeros(image), tg.zeros(log_det)
+
+        _to_latent = _to_data
+
+    rows, expected = tg.zeros((4, 3)), rf"Wrong\._{direction}: must return rows \(4, 3\) and log-determinants \(4,\)"
+    for owner in (Wrong(), flows.Flow([flows.Affine(3), Wrong()])):
+        with pytest.raises(ValueError, match=expected):
+            getattr(owner, direction)(rows)
+
+
+@pytest.mark.parametrize("kind", [flows.AffineCoupling, flows.MaskedAutoregressive, flows.InverseAutoregressive])
+@pytest.mark.parametrize("width", [2, 4, 16])
+def test_networks_that_give_other_numbers_than_two_a_coordinate_are_refused(kind: Any, width: int, device: str) -> None:
+    """(N, 2) above all: one column is broadcast to all coordinates, and the log-determinant counts it once."""
+    layer = kind(4, network=nn.Linear(4, width, rng=Generator(0)))
+    expected = rf"Linear: must give shifts and log-scales \(3, 8\) for rows \(3, 4\), got \(3, {width}\)"
+    for direction in (layer.to_data, layer.to_latent, layer.shift_and_log_scale):
+        with pytest.raises(ValueError, match=expected):
+            direction(tg.zeros((3, 4)))
+
+
 def test_a_permutation_must_be_one(device: str) -> None:
     for order in ([0, 0, 1], [1, 2, 3], [0.0, 1.0]):
         with pytest.raises(ValueError, match="Permutation: order must hold each of 0, …, dim − 1 once"):
@@ -307,6 +339,53 @@ def test_a_conditional_layer_is_another_bijection_for_each_row(name: str, device
         layer.to_data(rows)
     with pytest.raises(ValueError, match=r"context must have shape \(12, 2\), got \(12, 3\)"):
         layer.to_data(rows, rows)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_context_that_no_layer_takes_is_refused(name: str, device: str) -> None:
+    """At the outermost call, whatever it is."""
+    layer, rows = random_layer(name, 3), random_rows(3)
+    flow = flows.Flow([layer])
+    for call in (
+        layer.to_data, layer.to_latent, flows.Inverse(layer).to_data, flow.to_data, flow.log_prob, flow.stages,
+        lambda _, context: flow.sample(Generator(0), 12, context),
+        lambda _, context: flow.rsample_and_log_prob(Generator(0), 12, context),
+    ):  # fmt: skip
+        for context in (rows, "nonsense"):
+            with pytest.raises(ValueError, match="takes no context, but one was given"):
+                call(rows, context)
+
+
+def test_a_flow_gives_the_context_to_the_layers_that_take_it(device: str) -> None:
+    """Also to those inside of a flow inside of it; without it, it cannot be called."""
+    conditional = with_noise(flows.AffineCoupling(3, hidden=(8,), context=2, rng=Generator(0)), 0.3)
+    inner = flows.Flow([flows.Affine(3), conditional])
+    flow = flows.Flow([flows.Flow([flows.Permutation([2, 0, 1])]), inner, flows.Inverse(flows.BatchNorm(3))])
+    flow, rows, context = flow.astype(np.float64).eval(), random_rows(3), random_rows(2, seed=2)
+    assert flow.context == 2
+    expected = conditional.to_data(rows[:, [2, 0, 1]], context)[1]
+    np.testing.assert_allclose(flow.to_data(rows, context)[1].numpy(), expected.numpy(), atol=2e-5)  # eps
+    np.testing.assert_array_equal(flow.stages(rows, context)[-1].numpy(), flow.to_data(rows, context)[0].numpy())
+    for call in (flow.to_data, flow.log_prob, flow.stages, lambda rows: flow.sample(Generator(0), 12)):
+        with pytest.raises(ValueError, match=r"Flow\.\w+: is conditional, give context=\(N, 2\)"):
+            call(rows)
+
+
+@pytest.mark.parametrize("kind", [flows.MaskedAutoregressive, flows.InverseAutoregressive])
+@pytest.mark.parametrize("network", ["masked", "causal"])
+def test_layer_and_network_must_agree_on_the_context(kind: Any, network: str, device: str) -> None:
+    def made(context: int) -> Any:
+        if network == "masked":
+            return flows.MaskedPerceptron(3, (8,), context=context, rng=Generator(0))
+        return flows.CausalNetwork(4, (1,), context=context, rng=Generator(0))
+
+    rows, context = tg.zeros((5, 3)), tg.zeros((5, 2))
+    with pytest.raises(ValueError, match="takes no context, but one was given"):
+        kind(3, context=2, network=made(0)).to_data(rows, context)
+    with pytest.raises(ValueError, match=r"its context must have shape \(5, 2\), got none"):
+        kind(3, network=made(2)).to_data(rows)
+    with pytest.raises(ValueError, match=r"its context must have shape \(5, 2\), got \(1, 2\)"):
+        kind(3, context=2, network=made(2)).shift_and_log_scale(rows, context[:1])
 
 
 def test_a_conditional_flow_learns_where_each_row_lies(device: str) -> None:

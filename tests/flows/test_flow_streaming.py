@@ -81,5 +81,9 @@ def test_streams_refuse_what_they_cannot_follow(device: str) -> None:
     for layer in wrong:
         with pytest.raises(ValueError, match="ConvolutionStream: needs a causal convolution without groups"):
             ConvolutionStream(layer, 1)
+    stream = NetworkStream(CausalNetwork(2, (1,), rng=rng), 2)
+    for shape, dtype in (((5, 2), np.float64), ((5, 2), np.int64), ((5, 3), np.float32), ((5, 1), np.float32)):
+        with pytest.raises(ValueError, match=r"ConvolutionStream: needs inputs \(L, 2, 1\) of float32, got"):
+            stream(raw(tg.zeros(shape, dtype=dtype)))
     with pytest.raises(ValueError, match="NetworkStream: the network is conditional"):
         NetworkStream(CausalNetwork(2, (1,), context=1, rng=rng), 1)

@@ -103,6 +103,57 @@ def test_sampling_uses_the_network_it_has(name: str, device: str) -> None:
             model.generate(noise)
 
 
+@both
+def test_noise_must_be_a_batch_of_series_of_the_models_kind(name: str, device: str) -> None:
+    """Else float32 would turn into float64, five numbers into five series, and nothing into a stack of nothing."""
+    model = teacher(name, dtype=np.float32)
+    draws = [model.generate_by_passes, *([model.generate] if name == "causal" else [])]
+    for draw in draws:
+        for dtype in (np.float64, np.int64):
+            with pytest.raises(TypeError, match=rf"noise must be float32 on .*, got {np.dtype(dtype)}.*use \.astype"):
+                draw(tg.ones((2, LENGTH), dtype=dtype))
+        for shape in ((LENGTH,), (2, LENGTH, 1), (3, 0)):
+            with pytest.raises(ValueError, match=r"noise must have shape \(N, T\) with T > 0"):
+                draw(tg.ones(shape))
+        assert draw(tg.ones((0, LENGTH))).shape == (0, LENGTH)
+        assert draw(tg.ones((2, LENGTH)).numpy().tolist()).dtype == np.float32
+    with pytest.raises(TypeError, match=r"noise must be float32 .*, got float64"):
+        model.sample(Generator(0), 2, LENGTH, dtype=np.float64)
+    with pytest.raises(ValueError, match="with T > 0"):
+        model.sample(Generator(0), 2, 0)
+    assert model.sample(Generator(0), 2, LENGTH, dtype=np.float32).dtype == np.float32
+
+
+def test_a_network_must_give_two_numbers_a_value(device: str) -> None:
+    model = GaussianAutoregressive(nn.Linear(LENGTH, 2, rng=Generator(0)))
+    with pytest.raises(ValueError, match=r"Linear: must give shifts and log-scales \(3, 12\) .*got \(3, 2\)"):
+        model.log_prob(tg.zeros((3, LENGTH)))
+
+
+class Noisy(nn.Module):
+    """A network that drops inputs while it is trained."""
+
+    def __init__(self) -> None:
+        self.dropout = nn.Dropout(0.5, rng=Generator(1))
+        self.network = with_all_moved(MaskedPerceptron(LENGTH, (8,), rng=Generator(0)))
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        return self.network(self.dropout(x))
+
+
+def with_all_moved(module: Any) -> Any:
+    for parameter in module.parameters():
+        parameter.assign(parameter + 0.3)
+    return module
+
+
+def test_excess_judges_in_evaluation_mode(device: str) -> None:
+    model, x = GaussianAutoregressive(Noisy()), Generator(2).normal((5, LENGTH))
+    found = excess(model, resonator(), x)
+    assert all(part.training for part in model.modules())
+    assert found == excess(model, resonator(), x) == excess(model.eval(), resonator(), x)
+
+
 def test_the_linear_part_can_be_the_true_process(device: str) -> None:
     """With φ in the taps and σ in the bias, the conditionals are the resonator's but for its first values."""
     process = resonator()

@@ -109,6 +109,18 @@ def test_a_causal_student_draws_any_length_at_once(device: str) -> None:
     assert student.generate(z[:, :1]).shape == (2, 1)
 
 
+@every_student
+def test_noise_must_be_a_batch_of_series_of_the_students_kind(name: str, device: str) -> None:
+    student = with_noise(STUDENTS[name](), dtype=np.float32)
+    for dtype in (np.float64, np.int64):
+        with pytest.raises(TypeError, match=rf"noise must be float32 on .*, got {np.dtype(dtype)}.*use \.astype"):
+            student.generate(tg.ones((2, LENGTH), dtype=dtype))
+    for shape in ((LENGTH,), (2, LENGTH, 1), (3, 0)):
+        with pytest.raises(ValueError, match=r"noise must have shape \(N, T\) with T > 0"):
+            student.generate(tg.ones(shape))
+    assert student.generate(tg.ones((0, LENGTH))).shape == (0, LENGTH)
+
+
 def test_a_student_refuses_layers_that_it_cannot_compose(device: str) -> None:
     for layers, found in (([], "none"), ([MaskedAutoregressive(3, rng=Generator(0))], "MaskedAutoregressive")):
         with pytest.raises(TypeError, match=f"FlowStudent: needs one or more flows.InverseAutoregressive, got {found}"):
@@ -200,6 +212,19 @@ def test_the_best_diagonal_student() -> None:
         np.testing.assert_allclose(slope.numpy(), 0.0, atol=1e-9)
 
 
+@pytest.mark.host
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[1.0, 2.0], [2.0, 1.0]], [[1.0, 0.5], [0.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]], [[-1.0]], [[np.nan]],
+        [1.0, 2.0], [[1.0, 0.0]], np.zeros((0, 0)),
+    ],
+)  # fmt: skip
+def test_no_covariance_has_no_best_student(matrix: Any) -> None:
+    with pytest.raises(ValueError, match="best_diagonal_kl: needs a symmetric, positive definite matrix"):
+        best_diagonal_kl(np.array(matrix))
+
+
 def test_the_step_follows_the_gradient_through_the_frozen_teacher(device: str) -> None:
     """AR-12, AR-13 written out, entropy and cross term; x carries the gradient into the teacher's conditions too."""
     student, teacher = with_noise(masked()), trained_teacher()
@@ -253,3 +278,12 @@ def test_evaluation_is_the_mean_of_closed_steps(device: str) -> None:
     expected = divergences(student, teacher, Generator(0), (20, LENGTH), closed_steps).numpy().mean()
     assert found == pytest.approx(expected, rel=1e-12)
     assert found >= 0.0
+
+
+def test_evaluation_is_in_evaluation_mode(device: str) -> None:
+    """Where dropout would draw; afterwards all is as before."""
+    network = nn.Sequential(nn.Dropout(0.5, rng=Generator(1)), MaskedPerceptron(LENGTH, (6,), rng=Generator(2)))
+    student, teacher = with_noise(masked()), with_noise(GaussianAutoregressive(network))
+    found = evaluate(student, teacher, Generator(0), (20, LENGTH))
+    assert all(part.training for model in (student, teacher) for part in model.modules())
+    assert found == evaluate(student, teacher, Generator(0), (20, LENGTH))

@@ -1,6 +1,6 @@
 """Floor 5. Random series x₁, x₂, … whose exact conditional densities are known: teachers to learn from, and to beat.
 
-Every process here is Gaussian given the past (AR-1 … AR-5): p(x_t | x_<t) = N(m_t, s_t²).  A model's mean negative
+Every process here is Gaussian given the past (AR-1, AR-2): p(x_t | x_<t) = N(m_t, s_t²).  A model's mean negative
 log-likelihood minus the truth's, on the same samples, is its divergence from the truth.
 """
 

@@ -24,7 +24,7 @@ import tinygen.ops as ops
 from tinygen import nn, random
 from tinygen.flows.base import Flow, Layer
 from tinygen.flows.elementary import Permutation
-from tinygen.flows.networks import MaskedPerceptron
+from tinygen.flows.networks import MaskedPerceptron, shift_and_raw_log_scale
 from tinygen.tensor import Tensor
 
 
@@ -54,8 +54,8 @@ class _Autoregressive(Layer):
 
     def shift_and_log_scale(self, rows: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """m and s (N, dim); at t they depend on rows before t alone."""
-        raw = self.network(rows) if context is None else self.network(rows, context)
-        shift, raw_log_scale = ops.split(raw, 2, axis=1)
+        output = self.network(rows) if context is None else self.network(rows, context)
+        shift, raw_log_scale = shift_and_raw_log_scale(self.network, rows, output)
         return shift, self.bound * ops.tanh(raw_log_scale)
 
     def _parallel(self, v: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:

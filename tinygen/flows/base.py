@@ -44,11 +44,13 @@ class Layer(Module):
 
     def to_data(self, z: Any, context: Any = None) -> tuple[Tensor, Tensor]:
         """x (N, dim) and log|det ∂x/∂z| (N,), for z (N, dim) and context (N, self.context); else ValueError."""
-        return self._to_data(*self._checked("to_data", z, context))
+        rows, given = self._checked("to_data", z, context)
+        return self._answer("_to_data", rows, *self._to_data(rows, given))
 
     def to_latent(self, x: Any, context: Any = None) -> tuple[Tensor, Tensor]:
         """z (N, dim) and log|det ∂z/∂x| (N,), for x (N, dim) and context (N, self.context); else ValueError."""
-        return self._to_latent(*self._checked("to_latent", x, context))
+        rows, given = self._checked("to_latent", x, context)
+        return self._answer("_to_latent", rows, *self._to_latent(rows, given))
 
     def _to_data(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         raise NotImplementedError(f"{type(self).__name__} defines no _to_data()")
@@ -62,6 +64,8 @@ class Layer(Module):
         if rows.ndim != 2 or rows.shape[1] != self.dim:
             raise ValueError(f"{where}: needs rows of shape (N, {self.dim}), got {rows.shape}")
         if not self.context:
+            if context is not None:
+                raise ValueError(f"{where}: takes no context, but one was given; layers made with context=… do")
             return rows, None
         if context is None:
             raise ValueError(f"{where}: is conditional, give context=(N, {self.context})")
@@ -69,6 +73,15 @@ class Layer(Module):
         if given.shape != (rows.shape[0], self.context):
             raise ValueError(f"{where}: context must have shape {(rows.shape[0], self.context)}, got {given.shape}")
         return rows, given
+
+    def _answer(self, method: str, rows: Tensor, image: Tensor, log_det: Tensor) -> tuple[Tensor, Tensor]:
+        """What a map of ``rows`` gave, if its shapes are right: others would be broadcast, and no sum would be true."""
+        if image.shape != rows.shape or log_det.shape != rows.shape[:1]:
+            raise ValueError(
+                f"{type(self).__name__}.{method}: must return rows {rows.shape} and log-determinants {rows.shape[:1]}, "
+                f"got {image.shape} and {log_det.shape}"
+            )
+        return image, log_det
 
 
 def _floating(where: str, value: Any) -> Tensor:
@@ -99,6 +112,10 @@ class Flow(Layer):
 
     ``base`` is a distribution of rows, or of dim numbers; by default N(0, I).  A given one keeps its own device, and
     its parameters are not among the flow's.  A Flow is a layer too, so flows nest (an inner one's base plays no part).
+    The context of a flow goes to those of its layers that take one.
+
+    With :class:`BatchNorm` among the layers, ``log_prob`` in training mode is the objective of a batch, not a density:
+    a row's value depends on the others, and a call moves the running statistics.  Evaluate after ``eval()``.
 
     >>> import tinygen as tg
     >>> flow = tg.flows.Flow([tg.flows.Affine(2)])  # starts as the identity
@@ -124,14 +141,14 @@ class Flow(Layer):
     def _to_data(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         log_dets = []
         for layer in self._steps():
-            z, log_det = layer.to_data(z, context)
+            z, log_det = layer.to_data(z, _for(layer, context))
             log_dets.append(log_det)
         return z, _total(log_dets)
 
     def _to_latent(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         log_dets = []
         for layer in reversed(self._steps()):
-            x, log_det = layer.to_latent(x, context)
+            x, log_det = layer.to_latent(x, _for(layer, context))
             log_dets.append(log_det)
         return x, _total(log_dets)
 
@@ -140,7 +157,7 @@ class Flow(Layer):
         rows, given = self._checked("stages", z, context)
         found = [rows]
         for layer in self._steps():
-            found.append(layer.to_data(found[-1], given)[0])
+            found.append(layer.to_data(found[-1], _for(layer, given))[0])
         return found
 
     def log_prob(self, x: Any, context: Any = None) -> Tensor:
@@ -176,6 +193,11 @@ class Flow(Layer):
         if like is None:
             return rng.normal((n, self.dim))
         return rng.normal((n, self.dim), dtype=like.dtype, device=like.device)
+
+
+def _for(layer: Layer, context: Tensor | None) -> Tensor | None:
+    """The flow's context, if the layer takes one."""
+    return context if layer.context else None
 
 
 def _total(log_dets: list[Tensor]) -> Tensor:

@@ -18,8 +18,7 @@ from tinygen import nn, random
 from tinygen.backend import default_dtype
 from tinygen.flows.base import Flow, Layer
 from tinygen.flows.elementary import BatchNorm
-from tinygen.flows.networks import perceptron
-from tinygen.nn.module import Constant
+from tinygen.flows.networks import perceptron, shift_and_raw_log_scale
 from tinygen.tensor import Tensor
 
 
@@ -28,7 +27,7 @@ class AffineCoupling(Layer):
 
     ``network`` maps the rows, with zeros in place of the others and followed by the context, (N, dim + context), to
     shifts and raw log-scales (N, 2 · dim), of which those of kept coordinates are not used; by default it is a
-    perceptron.  ``bound`` is the first value of c in s = c · tanh(raw).
+    perceptron.  ``bound`` is the first value of c in s = c · tanh(raw).  The mask is saved with the module.
 
     >>> import tinygen as tg
     >>> layer = tg.flows.AffineCoupling(2, rng=tg.random.Generator(0))
@@ -48,11 +47,11 @@ class AffineCoupling(Layer):
         *,
         rng: random.Generator | None = None,
     ) -> None:
-        mask = np.arange(dim) < dim // 2 if kept is None else np.asarray(kept, dtype=bool)
-        if mask.shape != (dim,):
-            raise ValueError(f"AffineCoupling: kept must be {dim} truth values, got shape {mask.shape}")
+        mask = np.arange(dim) < dim // 2 if kept is None else np.asarray(kept)
+        if mask.shape != (dim,) or not np.isin(mask, (0, 1)).all():
+            raise ValueError(f"AffineCoupling: kept must be {dim} truth values, not indices, got {mask.tolist()!s:.60}")
         self.dim, self.context = dim, context
-        self.kept, self.changed = (Constant(ops.tensor(part, dtype=default_dtype())) for part in (mask, ~mask))
+        self.kept = nn.Buffer(ops.tensor(mask, dtype=default_dtype()))
         self.bound = nn.Parameter(ops.full((), bound))
         if network is None:
             network = perceptron(dim + context, hidden, 2 * dim, activation, rng=rng)
@@ -68,10 +67,10 @@ class AffineCoupling(Layer):
 
     def shift_and_log_scale(self, rows: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """t and s (N, dim), exactly 0 for kept coordinates; z and x give the same, for they agree where it looks."""
-        seen = rows * self.kept
-        raw = self.network(seen if context is None else ops.concatenate([seen, context], axis=1))
-        shift, raw_log_scale = ops.split(raw, 2, axis=1)
-        return shift * self.changed, self.bound * ops.tanh(raw_log_scale) * self.changed
+        seen, changed = rows * self.kept, 1.0 - self.kept
+        output = self.network(seen if context is None else ops.concatenate([seen, context], axis=1))
+        shift, raw_log_scale = shift_and_raw_log_scale(self.network, rows, output)
+        return shift * changed, self.bound * ops.tanh(raw_log_scale) * changed
 
     def describe(self) -> str:
         return f"{self.dim}, kept={self.kept.numpy().astype(int).tolist()}"

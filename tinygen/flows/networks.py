@@ -50,6 +50,34 @@ def _start_at_zero(layer: Any) -> None:
         nn.init.zeros_(parameter)
 
 
+def shift_and_raw_log_scale(network: nn.Module, rows: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
+    """The halves (N, dim) of what ``network`` gave for rows (N, dim).
+
+    Raises ValueError if that is not (N, 2 · dim).  A half with one column would be broadcast to all coordinates, but
+    the log-determinant would count it once.
+    """
+    wanted = rows.shape[0], 2 * rows.shape[-1]
+    if output.shape != wanted:
+        name = type(network).__name__
+        raise ValueError(f"{name}: must give shifts and log-scales {wanted} for rows {rows.shape}, got {output.shape}")
+    shift, raw_log_scale = ops.split(output, 2, axis=1)
+    return shift, raw_log_scale
+
+
+def of_context(network: Any, rows: Tensor, context: Tensor | None) -> Tensor | None:
+    """``network.from_context`` of the context (N, numbers), None without either; ValueError if one is missing."""
+    linear, name = network.from_context, type(network).__name__
+    if linear is None:
+        if context is not None:
+            raise ValueError(f"{name}: takes no context, but one was given; make it with context={context.shape[-1]}")
+        return None
+    wanted = rows.shape[0], linear.in_features
+    if context is None or context.shape != wanted:
+        given = "none" if context is None else context.shape
+        raise ValueError(f"{name}: is conditional, its context must have shape {wanted}, got {given}")
+    return linear(context)  # type: ignore[no-any-return]
+
+
 class MaskedPerceptron(nn.Module):
     """A perceptron whose outputs t, shift and log-scale, see the inputs before t alone (MADE, Germain et al. 2015).
 
@@ -88,11 +116,11 @@ class MaskedPerceptron(nn.Module):
         self.from_context = nn.Linear(context, hidden[0], bias=False, rng=rng) if context else None
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        h = x
+        h, given = x, of_context(self, x, context)
         for number, layer in enumerate(self.layers):
             h = layer(h)
-            if number == 0 and self.from_context is not None:
-                h = h + self.from_context(context)
+            if number == 0 and given is not None:
+                h = h + given
             h = self.activation(h)
         y: Tensor = self.last(h)
         return y if self.skip is None else y + self.skip(x)
@@ -129,9 +157,9 @@ class CausalNetwork(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         sequence = ops.stack([x, ops.ones_like(x)], axis=1) if self.marked else ops.expand_dims(x, 1)
-        h = self.first(sequence)
-        if self.from_context is not None:
-            h = h + ops.expand_dims(self.from_context(context), 2)
+        h, given = self.first(sequence), of_context(self, x, context)
+        if given is not None:
+            h = h + ops.expand_dims(given, 2)
         for gate, mix in zip(self.gates, self.mixes, strict=True):
             signal, door = ops.split(gate(h), 2, axis=1)
             h = h + mix(ops.tanh(signal) * ops.sigmoid(door))

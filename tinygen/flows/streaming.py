@@ -10,10 +10,27 @@ student knows all its noise beforehand and feeds it in one piece.  Both run the 
 
 from __future__ import annotations
 
+from typing import Any
+
 from tinygen.backend import Array, namespace
 from tinygen.flows.networks import CausalNetwork
 from tinygen.nn import CausalConv1d, Conv1d, Module
-from tinygen.tensor import raw
+from tinygen.ops import tensor
+from tinygen.tensor import Tensor, raw
+
+
+def noise_for(model: Module, noise: Any) -> Tensor:
+    """Noise (N, T) that ``model`` makes series of, T > 0; TypeError unless it has the model's dtype and device."""
+    like, name = model.parameters()[0], type(model).__name__
+    found: Tensor = noise if isinstance(noise, Tensor) else tensor(noise)
+    if found.ndim != 2 or found.shape[1] == 0:
+        raise ValueError(f"{name}: noise must have shape (N, T) with T > 0, got {found.shape}")
+    if (found.dtype, found.device) != (like.dtype, like.device):
+        raise TypeError(
+            f"{name}: noise must be {like.dtype} on {like.device} like the model, got {found.dtype} on {found.device}; "
+            f"use .astype(…) or .to(…) on one of them"
+        )
+    return found
 
 
 class ConvolutionStream:
@@ -34,6 +51,9 @@ class ConvolutionStream:
         self.past = namespace(weight).zeros((self.dilation * (taps - 1), n, inputs), dtype=weight.dtype)
 
     def __call__(self, x: Array) -> Array:
+        if x.dtype != self.past.dtype or x.shape[1:] != self.past.shape[1:]:
+            wanted = f"(L, {self.past.shape[1]}, {self.past.shape[2]}) of {self.past.dtype}"
+            raise ValueError(f"ConvolutionStream: needs inputs {wanted}, got {x.shape} of {x.dtype}")
         xp, length = namespace(x), len(x)
         back = len(self.past)
         window = x

@@ -24,7 +24,8 @@ from tinygen import nn, optim
 from tinygen.backend import namespace
 from tinygen.data import Series
 from tinygen.flows import CausalNetwork
-from tinygen.flows.streaming import NetworkStream
+from tinygen.flows.networks import shift_and_raw_log_scale
+from tinygen.flows.streaming import NetworkStream, noise_for
 from tinygen.random import Generator
 from tinygen.tensor import Tensor, raw
 
@@ -42,17 +43,21 @@ class GaussianAutoregressive(nn.Module, Series):
 
     def conditional(self, x: Any) -> tuple[Tensor, Tensor]:
         """μ_t and σ_t, both (N, T), of x_t given x_<t: one pass for all t (AR-2)."""
-        mean, raw_log_sd = tg.split(self.network(x), 2, axis=1)
+        mean, raw_log_sd = shift_and_raw_log_scale(self.network, x, self.network(x))
         return mean, tg.exp(self.bound * tg.tanh(raw_log_sd))
 
     def sample(self, rng: Generator, n: int, length: int, *, dtype: Any = None, device: str | None = None) -> Tensor:
-        """``n`` series (n, length); dtype and device are the model's, and the arguments are there for other series'."""
+        """``n`` series (n, length).
+
+        ``dtype`` and ``device`` are there because other series have them; what is not the model's raises TypeError.
+        """
         noise = rng.normal((n, length), dtype=dtype or self.bound.dtype, device=device or self.bound.device)
         return self.generate(noise) if isinstance(self.network, CausalNetwork) else self.generate_by_passes(noise)
 
     @tg.no_grad()
     def generate_by_passes(self, noise: Tensor) -> Tensor:
         """x_t = μ_t + σ_t ε_t for given noise ε (N, T), a pass of the whole network for each t: O(T²) work (AR-3)."""
+        noise = noise_for(self, noise)
         x = tg.zeros_like(noise)
         position = tg.arange(noise.shape[1], device=noise.device)
         for t in range(noise.shape[1]):
@@ -65,6 +70,7 @@ class GaussianAutoregressive(nn.Module, Series):
         """The same by a causal network that remembers what it computed: a step for each t, O(T) work."""
         if not isinstance(self.network, CausalNetwork):
             raise TypeError(f"generate: a {type(self.network).__name__} has no stream; use generate_by_passes")
+        noise = noise_for(self, noise)
         stream, bound = NetworkStream(self.network, len(noise)), raw(self.bound)
         xp, values, output = namespace(bound), [], stream.first
         for epsilon in raw(noise).T:
@@ -97,6 +103,8 @@ def step(state: State) -> Mapping[str, Tensor]:
 def excess(model: Series, process: Series, x: Tensor) -> float:
     """The model's NLL of a value minus the true process's, in nats, on the same series x (N, T) drawn from it.
 
-    It estimates KL(process ‖ model) / T.  Below 0 by more than chance, the model has seen what it predicts.
+    It estimates KL(process ‖ model) / T, with networks in evaluation mode.  Below 0 by more than chance, the model has
+    seen what it predicts.
     """
-    return float(tg.mean(process.log_prob(x) - model.log_prob(x))) / x.shape[1]
+    with nn.evaluating(*(part for part in (model, process) if isinstance(part, nn.Module))):
+        return float(tg.mean(process.log_prob(x) - model.log_prob(x))) / x.shape[1]

@@ -28,7 +28,7 @@ from tinygen.backend import namespace
 from tinygen.data import Series
 from tinygen.distributions import Normal, kl_divergence
 from tinygen.flows import CausalNetwork, InverseAutoregressive
-from tinygen.flows.streaming import NetworkStream
+from tinygen.flows.streaming import NetworkStream, noise_for
 from tinygen.random import Generator
 from tinygen.tensor import Tensor, raw
 
@@ -58,8 +58,8 @@ class Student(nn.Module):
 
     @tg.no_grad()
     def generate(self, z: Tensor) -> Tensor:
-        """The series of given noise, without what only training needs."""
-        drawn: Drawn = self(z)
+        """The series of given noise (N, T) of the student's dtype, without what only training needs."""
+        drawn: Drawn = self(noise_for(self, z))
         return drawn.x
 
 
@@ -87,6 +87,7 @@ class FlowStudent(Student):
 
     @tg.no_grad()
     def generate(self, z: Tensor) -> Tensor:
+        z = noise_for(self, z)
         x = raw(z).T
         for layer in self._flows():
             if not isinstance(layer.network, CausalNetwork):
@@ -112,8 +113,15 @@ class DiagonalStudent(Student):
 
 
 def best_diagonal_kl(covariance: np.ndarray) -> float:
-    """min KL(N(m, D) ‖ N(m, C)) over diagonal D: ½ (Σ ln Λ_tt − ln det Λ) with Λ = C⁻¹, at D = 1 / diag Λ (AR-13)."""
-    precision = np.linalg.inv(covariance)
+    """min KL(N(m, D) ‖ N(m, C)) over diagonal D: ½ (Σ ln Λ_tt − ln det Λ) with Λ = C⁻¹, at D = 1 / diag Λ (AR-13).
+
+    Raises ValueError unless C is symmetric, up to rounding, and positive definite.
+    """
+    C = np.asarray(covariance)
+    square = C.ndim == 2 and C.shape[0] == C.shape[1] > 0 and np.isfinite(C).all()
+    if not square or abs(C - C.T).max() > 1e-6 * abs(C).max() or np.linalg.eigvalsh(C).min() <= 0.0:
+        raise ValueError(f"best_diagonal_kl: needs a symmetric, positive definite matrix, got {C.shape} {C!s:.80}")
+    precision = np.linalg.inv(C)
     return float(0.5 * (np.log(np.diag(precision)).sum() - np.linalg.slogdet(precision)[1]))
 
 
@@ -176,5 +184,6 @@ def divergences(
 
 @tg.no_grad()
 def evaluate(student: Student, teacher: Series, rng: Generator, size: tuple[int, int]) -> float:
-    """KL(p_S ‖ p_T) in nats per series, from ``size[0]`` series of length ``size[1]``."""
-    return float(tg.mean(divergences(student, teacher, rng, size, closed_steps)))
+    """KL(p_S ‖ p_T) in nats per series, from ``size[0]`` series of length ``size[1]``; networks in evaluation mode."""
+    with nn.evaluating(student, *([teacher] if isinstance(teacher, nn.Module) else [])):
+        return float(tg.mean(divergences(student, teacher, rng, size, closed_steps)))
