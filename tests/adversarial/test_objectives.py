@@ -90,6 +90,26 @@ def test_optimal_discriminator_of_smoothed_labels(device: str) -> None:
     assert adversarial.optimal_discriminator(0.0, 0.0).item() == 0.5
 
 
+def test_densities_that_are_no_numbers(device: str) -> None:
+    """What is not a number stays none."""
+    for game in (adversarial.minimax, Smoothed(adversarial.minimax, 0.7, 0.3), adversarial.least_squares):
+        np.testing.assert_array_equal(game.optimal_discriminator([np.nan, 0.0], [1.0, np.nan]).numpy(), np.nan)
+    many = ManyClasses(adversarial.minimax)
+    found = many.optimal_discriminator([[0.0, 0.0, 0.0], [np.nan, 0.0, 1.0]], [0.0, 1.0]).numpy()
+    np.testing.assert_array_equal(found, [[0.25] * 4, [np.nan] * 4])
+
+
+@pytest.mark.host  # on a device the look at the values would synchronise
+def test_negative_densities_are_refused() -> None:
+    """Before labels are mixed, too, where the other density could hide them."""
+    for game in (adversarial.minimax, Smoothed(adversarial.minimax, 0.7, 0.3), adversarial.least_squares):
+        for p, q in ((-2.0, 1.0), (-0.1, 1.0), (1.0, -0.1)):
+            with pytest.raises(ValueError, match=r"the density [pq] must not be negative"):
+                game.optimal_discriminator(p, q)
+    with pytest.raises(ValueError, match="the density p must not be negative"):
+        ManyClasses(adversarial.minimax).optimal_discriminator([[0.5, -0.5]], [1.0])
+
+
 @pytest.mark.parametrize("targets", [(0.3, 0.7), (1.2, 0.0), (0.5, 0.5), (0.5, -0.1)])
 def test_impossible_targets_are_refused(targets: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="0 ≤ fake < real ≤ 1"):
@@ -146,6 +166,15 @@ def test_classes_are_a_softmax_with_one_logit_fixed(device: str, seed: int, clas
     np.testing.assert_allclose(np.exp(-game.real_loss(s).numpy()), probabilities[:, :-1].sum(1), rtol=1e-12)
     labelled = -np.log(probabilities[np.arange(6), labels]).mean()
     np.testing.assert_allclose(game.labelled_loss(s, tg.tensor(labels)).numpy(), labelled, rtol=1e-12)
+
+
+@pytest.mark.host
+def test_no_label_says_fake() -> None:
+    """Labels numbered from 1 would train the last class as the fakes."""
+    game = ManyClasses(adversarial.minimax)
+    for label in (-1, 3):
+        with pytest.raises(IndexError, match="must lie between 0 and 2"):
+            game.labelled_loss(tg.zeros((4, 3)), tg.tensor([0, 1, 2, label]))
 
 
 def test_one_class_is_the_two_sided_game(device: str) -> None:

@@ -39,15 +39,20 @@ def batches(shape: tuple[int, ...], count: int = 4, seed: int = 0) -> tuple[Tens
     return tg.tensor(real), tg.tensor(fake)
 
 
-def explicit_slopes(critic: nn.Module, x: np.ndarray, h: float = 1e-6) -> np.ndarray:
-    """‖∇D‖ of each example by central differences: no derivative of the engine."""
+def explicit_slopes(critic: nn.Module, x: np.ndarray, h: float = 1e-3) -> np.ndarray:
+    """‖∇D‖ of each example by differences of order h⁴ (1e-13): no derivative of the engine."""
+
+    @tg.no_grad()
+    def score(x: np.ndarray) -> np.ndarray:
+        values: np.ndarray = critic(tg.tensor(x)).numpy()[:, 0]
+        return values
+
     slopes = np.zeros(x.shape)
     for place in np.ndindex(*x.shape[1:]):
         shift = np.zeros(x.shape)
         shift[(slice(None), *place)] = h
-        with tg.no_grad():
-            up, down = critic(tg.tensor(x + shift)).numpy(), critic(tg.tensor(x - shift)).numpy()
-        slopes[(slice(None), *place)] = (up - down)[:, 0] / (2 * h)
+        near, far = (score(x + k * shift) - score(x - k * shift) for k in (1, 2))
+        slopes[(slice(None), *place)] = (8.0 * near - far) / (12.0 * h)
     return np.sqrt((slopes.reshape(len(x), -1) ** 2).sum(1))
 
 
@@ -56,13 +61,12 @@ def test_values_are_those_of_explicit_slopes(name: str, device: str) -> None:
     critic, shape = critics()[name]
     real, fake = batches(shape)
     slopes = explicit_slopes(critic, real.numpy())
-    # 1e-7: central differences of h = 1e-6 lose half of the digits; the closed forms below are exact.
-    np.testing.assert_allclose(adversarial.r1(critic, real, 0.6).item(), 0.3 * (slopes**2).mean(), rtol=1e-7)
+    np.testing.assert_allclose(adversarial.r1(critic, real, 0.6).item(), 0.3 * (slopes**2).mean(), rtol=0.0, atol=1e-10)
     epsilon = Generator(5).uniform((len(real),) + (1,) * len(shape), dtype=np.float64).numpy()
     slopes = explicit_slopes(critic, epsilon * real.numpy() + (1 - epsilon) * fake.numpy())
     for power in (1, 2):
         found = adversarial.gradient_penalty(Generator(5), critic, real, fake, 3.0, power)
-        np.testing.assert_allclose(found.item(), 3 * (np.abs(slopes - 1) ** power).mean(), rtol=1e-7)
+        np.testing.assert_allclose(found.item(), 3 * (np.abs(slopes - 1) ** power).mean(), rtol=0.0, atol=1e-10)
 
 
 @settings(max_examples=25)
@@ -78,13 +82,13 @@ def test_values_of_linear_and_quadratic_critics(device: str, seed: int, width: i
         return x @ weight
 
     penalty = adversarial.gradient_penalty(Generator(0), linear, real, fake, 10.0)
-    np.testing.assert_allclose(penalty.item(), 10 * (norm - 1) ** 2, atol=1e-10)
-    np.testing.assert_allclose(tg.grad(penalty, weight)[0].numpy(), 20 * (norm - 1) * w / norm, atol=1e-9)
+    np.testing.assert_allclose(penalty.item(), 10 * (norm - 1) ** 2, rtol=0.0, atol=1e-10)
+    np.testing.assert_allclose(tg.grad(penalty, weight)[0].numpy(), 20 * (norm - 1) * w / norm, rtol=0.0, atol=1e-9)
     penalty = adversarial.gradient_penalty(Generator(0), linear, real, fake, 10.0, power=1)
-    np.testing.assert_allclose(penalty.item(), 10 * abs(norm - 1), atol=1e-10)
+    np.testing.assert_allclose(penalty.item(), 10 * abs(norm - 1), rtol=0.0, atol=1e-10)
     penalty = adversarial.r1(linear, real, 0.5)
-    np.testing.assert_allclose(penalty.item(), 0.25 * norm**2, atol=1e-10)
-    np.testing.assert_allclose(tg.grad(penalty, weight)[0].numpy(), 0.5 * w, atol=1e-10)
+    np.testing.assert_allclose(penalty.item(), 0.25 * norm**2, rtol=0.0, atol=1e-10)
+    np.testing.assert_allclose(tg.grad(penalty, weight)[0].numpy(), 0.5 * w, rtol=0.0, atol=1e-10)
 
     A, b = rng.normal(size=(width, width)), rng.normal(size=width)
     A = A + A.T
@@ -120,14 +124,19 @@ def test_parameter_gradients_are_finite_differences(name: str, device: str) -> N
             np.testing.assert_allclose(along, (ends[0] - ends[1]) / 2e-6, rtol=1e-6, atol=1e-6, err_msg=kind)
 
 
-def test_a_flat_critic_gives_numbers(device: str) -> None:
-    """No unit is active: slope 0, where a norm has no derivative."""
-    weight = tg.tensor([[-1.0], [-1.0]], requires_grad=True)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_flat_critic_gives_exact_numbers(device: str, dtype: type) -> None:
+    """No unit is active: slope 0, where a norm has no derivative; the penalty is λ (0 − 1)², and a constant."""
+    weight = tg.tensor([[-1.0], [-1.0]], dtype=dtype, requires_grad=True)
     critic = lambda x: tg.relu(tg.abs(x) @ weight)  # noqa: E731
-    real, fake = tg.ones((3, 2)), tg.full((3, 2), 2.0)
-    for penalty in (adversarial.gradient_penalty(Generator(0), critic, real, fake), adversarial.r1(critic, real)):
-        assert np.isfinite(penalty.item())
-        assert np.isfinite(tg.grad(penalty, weight)[0].numpy()).all()
+    real, fake = tg.ones((3, 2), dtype=dtype), tg.full((3, 2), 2.0, dtype=dtype)
+    for penalty, value in (
+        (adversarial.gradient_penalty(Generator(0), critic, real, fake, 10.0), 10.0),
+        (adversarial.gradient_penalty(Generator(0), critic, real, fake, 10.0, power=1), 10.0),
+        (adversarial.r1(critic, real), 0.0),
+    ):
+        assert (penalty.item(), penalty.dtype) == (value, dtype)
+        np.testing.assert_array_equal(tg.grad(penalty, weight)[0].numpy(), 0.0)
 
 
 def test_fakes_do_not_enter_r1_and_the_generator_gets_nothing(device: str) -> None:
@@ -147,6 +156,26 @@ def test_wrong_use_says_what_to_do(device: str) -> None:
         adversarial.gradient_penalty(Generator(0), lambda x: x[:, 0], real, fake[:2])
     with pytest.raises(ValueError, match="power must be 1 or 2"):
         adversarial.gradient_penalty(Generator(0), lambda x: x[:, 0], real, fake, power=3)
+    score = lambda x: x[:, 0]  # noqa: E731
+    for wrong in (-1.0, float("nan"), float("inf")):
+        for call in (
+            lambda wrong=wrong: adversarial.r1(score, real, wrong),
+            lambda wrong=wrong: adversarial.gradient_penalty(Generator(0), score, real, fake, wrong),
+            lambda wrong=wrong: adversarial.path_length(Generator(0), lambda w: w, real, 1.0, wrong),
+            lambda wrong=wrong: R1(wrong),
+            lambda wrong=wrong: GradientPenalty(Generator(0), wrong),
+            lambda wrong=wrong: GradientPenalty(Generator(0), lambda call: wrong)(score, real, fake),
+            lambda wrong=wrong: PathLength(Generator(0), wrong),
+        ):
+            with pytest.raises(ValueError, match="must be a number, not negative"):
+                call()
+    for every in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="every must be a whole number from 1 on"):
+            R1(1.0, every=every)
+    with pytest.raises(ValueError, match="power must be 1 or 2"):
+        GradientPenalty(Generator(0), power=3)
+    with pytest.raises(ValueError, match="decay must lie between 0 and 1"):
+        PathLength(Generator(0), decay=1.5)
     with pytest.raises(ValueError, match="limit must be positive"):
         adversarial.clip([tg.ones(3)], 0.0)
     with pytest.raises(ValueError, match="must not be negative"):

@@ -35,7 +35,7 @@ def test_fields_by_hand(name: str, device: str) -> None:
     game, by_hand = FIELDS[name]
     points = np.random.default_rng(0).uniform(0.2, 2.0, (20, 2)) * np.random.default_rng(1).choice([-1, 1], (20, 2))
     found = game.field(tg.tensor(points)).detach().numpy()
-    np.testing.assert_allclose(found, np.stack(by_hand(*points.T), axis=1), atol=1e-11)  # 1e-12 under the root of GP
+    np.testing.assert_allclose(found, np.stack(by_hand(*points.T), axis=1), rtol=0.0, atol=1e-14)
 
 
 @settings(max_examples=30)

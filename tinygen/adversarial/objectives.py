@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinygen import ops
+from tinygen.probability import require
 from tinygen.random import Generator
 from tinygen.tensor import Tensor
 
@@ -50,20 +51,27 @@ class Objective:
 def optimal_discriminator(p: Any, q: Any) -> Tensor:
     """D*(x) = p(x) / (p(x) + q(x)), of densities or tables that broadcast (GAN-6).
 
-    Where both are 0 no discriminator is better than another; it is ½ there.
+    Where both are 0 no discriminator is better than another; it is ½ there.  Negative densities are refused, where
+    looking costs nothing (not on a device).
 
     >>> optimal_discriminator([0.5, 1.0, 0.0], [0.5, 0.0, 0.0]).numpy().tolist()
     [0.5, 1.0, 0.5]
     """
-    p, q = _tensors(p, q)
-    total = p + q
-    somewhere = total > 0
-    return ops.where(somewhere, p / ops.where(somewhere, total, 1.0), 0.5)
+    p, q = _densities(p, q)
+    return _share(p, p + q, 0.5)
 
 
-def _tensors(p: Any, q: Any) -> tuple[Tensor, Tensor]:
+def _densities(p: Any, q: Any) -> tuple[Tensor, Tensor]:
     p, q = (x if isinstance(x, Tensor) else ops.tensor(x) for x in (p, q))
+    for name, density in (("p", p), ("q", q)):
+        require(f"optimal_discriminator: the density {name}", density, lambda a: ~(a < 0), "must not be negative")
     return p, q
+
+
+def _share(part: Tensor, whole: Tensor, of_nothing: float) -> Tensor:
+    """part / whole, or ``of_nothing`` where the whole is 0.  What is not a number stays none."""
+    nothing = ops.equal(whole, 0.0)
+    return ops.where(nothing, of_nothing, part / ops.where(nothing, 1.0, whole))
 
 
 # --- the games ---------------------------------------------------------------------------------------------------
@@ -246,7 +254,7 @@ def _mixed(base: Objective, s: Tensor, target: float) -> Tensor:
 
 def _relabelled(p: Any, q: Any, real: float, fake: float) -> tuple[Tensor, Tensor]:
     """Densities of what is labelled real, and of what is labelled fake."""
-    p, q = _tensors(p, q)
+    p, q = _densities(p, q)
     return real * p + fake * q, (1.0 - real) * p + (1.0 - fake) * q
 
 
@@ -280,17 +288,19 @@ class ManyClasses(_Wrapped):
         return ops.softmax(_with_fake_class(s), axis=-1)
 
     def labelled_loss(self, s: Tensor, labels: Tensor) -> Tensor:
-        """−ln p(y | x) of the K + 1 classes, the mean over a batch: logits (N, K), labels (N,) of whole numbers."""
-        return ops.cross_entropy(_with_fake_class(s), labels)
+        """−ln p(y | x) of the K + 1 classes, the mean over a batch: logits (N, K), labels (N,) from 0 to K − 1."""
+        log_probabilities = ops.log_softmax(_with_fake_class(s), axis=1)
+        return ops.nll_loss(log_probabilities[:, :-1], labels)  # no label says "fake"
 
     def optimal_discriminator(self, p: Any, q: Any) -> Tensor:
         """p(k | x) = p(x, k) / (p(x) + q(x)) of joint densities p (…, K) and q (…): probabilities (…, K + 1).
 
         It is the optimum of ``labelled_loss`` on labelled data and ``fake_loss`` on fakes with the minimax base.
+        Where all densities are 0, all classes are equally probable.
         """
-        p, q = _tensors(p, q)
+        p, q = _densities(p, q)
         masses = ops.concatenate([p, ops.expand_dims(q, -1)], axis=-1)
-        return masses / ops.sum(masses, axis=-1, keepdims=True)
+        return _share(masses, ops.sum(masses, axis=-1, keepdims=True), 1.0 / masses.shape[-1])
 
 
 def _with_fake_class(s: Tensor) -> Tensor:

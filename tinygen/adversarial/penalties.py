@@ -18,6 +18,7 @@ from tinygen.autograd import grad
 from tinygen.nn.activations import Parameterless
 from tinygen.nn.dropout import own_stream
 from tinygen.nn.module import Module
+from tinygen.operands import is_whole
 from tinygen.optim.schedules import Schedule
 from tinygen.random import Generator
 from tinygen.tensor import Tensor, detach
@@ -30,15 +31,34 @@ Penalty: TypeAlias = Callable[[Critic, Tensor, Tensor], "Tensor | float"]
 
 def squared_slopes(critic: Critic, x: Tensor) -> Tensor:
     """‖∇ₓ critic(x)‖² of each example, (N,), summed over all axes but the batch; differentiable in the critic."""
+    return ops.sum(ops.square(_slopes("squared_slopes", critic, x)), axis=1)
+
+
+def _slopes(name: str, critic: Critic, x: Tensor) -> Tensor:
+    """∇ₓ critic(x) of each example, as rows (N, numbers of an example)."""
     x = fresh(detach(x))
     scores = critic(x)
     if scores.shape not in ((len(x),), (len(x), 1)):
         raise ValueError(
-            f"squared_slopes: the critic must give one score for each of {len(x)} examples, got shape {scores.shape}; "
+            f"{name}: the critic must give one score for each of {len(x)} examples, got shape {scores.shape}; "
             f"reduce the other axes in the critic"
         )
     (slope,) = grad(ops.sum(scores), x, create_graph=True)
-    return ops.sum(ops.square(ops.reshape(slope, (len(x), -1))), axis=1)
+    return _rows(slope)
+
+
+def _rows(x: Tensor) -> Tensor:
+    return ops.reshape(x, (len(x), math.prod(x.shape[1:])))
+
+
+def _require_power(name: str, power: int) -> None:
+    if power not in (1, 2):
+        raise ValueError(f"{name}: power must be 1 or 2, got {power}")
+
+
+def _require_weight(what: str, value: float) -> None:
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"{what} must be a number, not negative, got {value}")
 
 
 def gradient_penalty(
@@ -51,18 +71,19 @@ def gradient_penalty(
     """
     if real.shape != fake.shape:
         raise ValueError(f"gradient_penalty: real {real.shape} and fake {fake.shape} must have the same shape")
-    if power not in (1, 2):
-        raise ValueError(f"gradient_penalty: power must be 1 or 2, got {power}")
+    _require_power("gradient_penalty", power)
+    _require_weight("gradient_penalty: weight", weight)
     real, fake = detach(real), detach(fake)
     epsilon = rng.uniform((len(real),) + (1,) * (real.ndim - 1), dtype=real.dtype, device=real.device)
-    # 1e-12: a norm has no derivative at 0, where a critic stands that is constant somewhere.
-    norm = ops.sqrt(squared_slopes(critic, epsilon * real + (1.0 - epsilon) * fake) + 1e-12)
+    slopes = _slopes("gradient_penalty", critic, epsilon * real + (1.0 - epsilon) * fake)
+    norm = ops.linalg.norm(slopes, axis=1)  # its derivative at 0, where a critic is flat, is taken as 0
     deviation = ops.square(norm - 1.0) if power == 2 else ops.abs(norm - 1.0)
     return weight * ops.mean(deviation)
 
 
 def r1(critic: Critic, real: Tensor, gamma: float = 1.0) -> Tensor:
     """γ/2 E ‖∇D(x)‖² at real examples x, of logits (WGAN-5; Mescheder et al. 2018)."""
+    _require_weight("r1: gamma", gamma)
     return 0.5 * gamma * ops.mean(squared_slopes(critic, real))
 
 
@@ -75,20 +96,22 @@ def path_lengths(rng: Generator, generator: Callable[[Tensor], Tensor], w: Tenso
     images = generator(w)
     noise = rng.normal(images.shape, dtype=images.dtype, device=images.device)
     (slope,) = grad(images, w, noise * (1.0 / math.sqrt(math.prod(images.shape[2:]))), create_graph=True)
-    return ops.sqrt(ops.sum(ops.square(ops.reshape(slope, (len(w), -1))), axis=1) + 1e-12)
+    return ops.linalg.norm(_rows(slope), axis=1)
 
 
 def path_length(
     rng: Generator, generator: Callable[[Tensor], Tensor], w: Tensor, target: Tensor | float, weight: float = 2.0
 ) -> Tensor:
     """weight · E (‖Jᵀ y‖ − target)²: a penalty of the generator that wants steps in w to be steps in the image."""
+    _require_weight("path_length: weight", weight)
     return weight * ops.mean(ops.square(path_lengths(rng, generator, w) - target))
 
 
 def clip(weights: Module | Iterable[Tensor], limit: float) -> None:
     """Bring every weight into [−limit, limit], after a critic's step (WGAN-9).
 
-    It bounds the slopes, by a number that is not known.  Optimisers with momentum push against it: use RMSprop.
+    It bounds the slopes, by a number that is not known.  A momentum goes on pushing weights against their limit: use
+    RMSprop, as the paper does, or Adam with β₁ = 0, which is the same but for its first steps.
     """
     if not limit > 0.0:
         raise ValueError(f"clip: limit must be positive, got {limit}")
@@ -108,6 +131,11 @@ class GradientPenalty:
     power: int = 2
     calls: int = 0
 
+    def __post_init__(self) -> None:
+        _require_power("GradientPenalty", self.power)
+        if not callable(self.weight):
+            _require_weight("GradientPenalty: weight", self.weight)
+
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         weight = self.weight(self.calls) if callable(self.weight) else self.weight
         self.calls += 1
@@ -121,6 +149,11 @@ class R1:
     gamma: float = 1.0
     every: int = 1
     calls: int = 0
+
+    def __post_init__(self) -> None:
+        _require_weight("R1: gamma", self.gamma)
+        if not is_whole(self.every) or self.every < 1:
+            raise ValueError(f"R1: every must be a whole number from 1 on, got {self.every}")
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor | float:
         due = self.calls % self.every == 0
@@ -136,6 +169,11 @@ class PathLength:
     weight: float = 2.0
     decay: float = 0.99
     mean: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _require_weight("PathLength: weight", self.weight)
+        if not 0.0 <= self.decay < 1.0:
+            raise ValueError(f"PathLength: decay must lie between 0 and 1, got {self.decay}")
 
     def __call__(self, generator: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
         lengths = path_lengths(self.rng, generator, w)
