@@ -59,6 +59,21 @@ def test_shapes_dtype_and_saved_parameters(device: str, projection: bool) -> Non
     assert made.shape == (7, 1)
 
 
+@pytest.mark.host
+@pytest.mark.parametrize("projection", [False, True])
+def test_classes_that_do_not_fit_the_examples_are_refused(projection: bool) -> None:
+    x = tg.zeros((4, 2))
+    for network in networks(0, projection=projection):
+        for wrong in ([1], [0, 1, 2], [[0], [1], [2], [0]]):
+            with pytest.raises(ValueError, match="needs one class for each of 4 examples"):
+                network(x, tg.tensor(wrong))
+        for strange in ([0, 1, 2, -1], [0, 1, 2, CLASSES]):
+            with pytest.raises(IndexError, match="must lie between 0 and 2"):
+                network(x, tg.tensor(strange))
+    with pytest.raises(ValueError, match="one class for each of 1 examples"):
+        network(x[:1], tg.tensor([0, 1, 2, 0]))
+
+
 def test_a_class_adds_its_own_column_of_weights(device: str) -> None:
     """A linear layer on [x, one-hot y] is W x + b + the column of y: an embedding (GAN-15)."""
     layer = nn.Linear(2 + CLASSES, 4, rng=Generator(0)).astype(np.float64)

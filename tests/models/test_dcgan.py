@@ -140,6 +140,23 @@ def test_wrong_sizes_and_missing_classes_are_refused() -> None:
             network(given, y)
 
 
+@pytest.mark.host
+def test_classes_that_do_not_fit_the_examples_are_refused() -> None:
+    generator, critic = pair()
+    z, x = tg.zeros((4, LATENT)), tg.zeros((4, 1, 8, 8))
+    calls = {"Generator": lambda y: generator(z, y), "Discriminator": lambda y: critic(x, y)}
+    calls["generate"] = lambda y: generate(generator, z, y, size=3)
+    for name, call in calls.items():
+        for wrong in ([1], [0, 1, 2, 0, 1], [[0], [1], [2], [0]]):
+            with pytest.raises(ValueError, match=f"dcgan.{name}: needs one class for each of 4 examples"):
+                call(tg.tensor(wrong))
+        for strange in ([0, 1, 2, -1], [0, 1, 2, 3]):
+            with pytest.raises(IndexError, match="must lie between 0 and 2"):
+                call(tg.tensor(strange))
+    with pytest.raises(ValueError, match="one class for each of 1 examples"):
+        critic(x[:1], tg.tensor([0, 1, 2, 0]))
+
+
 @pytest.mark.parametrize("classes", [0, CLASSES])
 def test_weights_move_to_another_pair(classes: int) -> None:
     z, x = Stream(1).normal((4, LATENT)), Stream(2).uniform((4, 1, 8, 8))
@@ -152,10 +169,14 @@ def test_weights_move_to_another_pair(classes: int) -> None:
 def test_images_are_generated_in_parts() -> None:
     generator, _ = pair()
     z, y = Stream(1).normal((7, LATENT)), tg.tensor([0, 1, 2, 0, 1, 2, 0])
-    generator.eval()
-    whole, parts = generator(z, y), generate(generator, z, y, size=3)
+    generator(z, y)
+    before = {name: buffer.numpy().copy() for name, buffer in generator.named_buffers()}
+    parts = generate(generator, z, y, size=3)  # of a generator in training: its statistics stay as they are
+    assert generator.training
     assert not parts.requires_grad
-    np.testing.assert_allclose(parts.numpy(), whole.numpy(), atol=1e-6)  # float32
+    for name, buffer in generator.named_buffers():
+        np.testing.assert_array_equal(buffer.numpy(), before[name])
+    np.testing.assert_allclose(parts.numpy(), generator.eval()(z, y).numpy(), atol=1e-6)  # float32
 
 
 # --- noise in the maps -------------------------------------------------------------------------------------------

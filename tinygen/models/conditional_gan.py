@@ -29,6 +29,12 @@ from tinygen.random import Generator
 from tinygen.tensor import Tensor
 
 
+def check_classes(name: str, x: Tensor, y: Tensor) -> None:
+    """Raise ValueError unless there is one class for each example: a single one would be taken for all, silently."""
+    if tuple(y.shape) != (len(x),):
+        raise ValueError(f"{name}: needs one class for each of {len(x)} examples, got y of shape {tuple(y.shape)}")
+
+
 class Labelled(nn.Module):
     """A network of x (N, inputs) and y (N,), made of one of [x, one-hot y], (N, inputs + classes)."""
 
@@ -36,6 +42,7 @@ class Labelled(nn.Module):
         self.network, self.classes = network, classes
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        check_classes("Labelled", x, y)
         made: Tensor = self.network(tg.concatenate([x, tg.one_hot(y, self.classes, dtype=x.dtype)], axis=1))
         return made
 
@@ -53,6 +60,7 @@ class Projection(nn.Module):
         nn.init.zeros_(self.conditional.weight)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        check_classes("Projection", x, y)
         features = self.features(x)
         logits: Tensor = self.marginal(features) + tg.sum(self.conditional(y) * features, axis=1, keepdims=True)
         return logits

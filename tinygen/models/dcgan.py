@@ -28,6 +28,7 @@ from collections.abc import Callable, Sequence
 
 import tinygen as tg
 from tinygen import nn
+from tinygen.models.conditional_gan import check_classes
 from tinygen.nn.dropout import own_stream
 from tinygen.random import Generator as Stream
 from tinygen.tensor import Tensor
@@ -76,7 +77,7 @@ class Generator(nn.Module):
         self.image = nn.Conv2d(channels[-1], colours, 3, padding=1, rng=rng)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        _check_classes("Generator", self.classes, y)
+        _check_classes("Generator", self.classes, z, y)
         if y is not None:
             z = tg.concatenate([z, tg.one_hot(y, self.classes, dtype=z.dtype)], axis=1)
         return tg.sigmoid(self.image(self.maps(z)))
@@ -126,14 +127,16 @@ class Discriminator(nn.Module):
         self.features = nn.Sequential(*maps, last, rectifier(), nn.Flatten())
         count = channels[-1] * _smallest_side(size, len(channels)) ** 2
         self.logit = nn.Linear(count, 1, rng=rng)
-        self.of_class = nn.Linear(count, classes, bias=False, rng=rng) if classes else None
+        self.of_class = nn.Embedding(classes, count, rng=rng) if classes else None
+        if self.of_class is not None:
+            nn.init.uniform_(rng, self.of_class.weight, -(count**-0.5), count**-0.5)  # as the other weights
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        _check_classes("Discriminator", self.classes, y)
+        _check_classes("Discriminator", self.classes, x, y)
         h = self.features(x)
         score: Tensor = self.logit(h)
         if self.of_class is not None and y is not None:
-            score = score + tg.take_along_axis(self.of_class(h), y[:, None], axis=1)  # ⟨v_y, h⟩
+            score = score + tg.sum(self.of_class(y) * h, axis=1, keepdims=True)  # ⟨v_y, h⟩
         return score
 
 
@@ -145,17 +148,22 @@ def _smallest_side(size: int, halvings: int) -> int:
     return side
 
 
-def _check_classes(name: str, classes: int, y: Tensor | None) -> None:
+def _check_classes(name: str, classes: int, x: Tensor, y: Tensor | None) -> None:
     if classes and y is None:
         raise ValueError(f"dcgan.{name}: made for {classes} classes, it needs the class y of each example")
     if y is not None and not classes:
         raise ValueError(f"dcgan.{name}: got classes y {y.shape}, but was made without; make it with classes=…")
+    if y is not None:
+        check_classes(f"dcgan.{name}", x, y)
 
 
 @tg.no_grad()
 def generate(generator: nn.Module, z: Tensor, y: Tensor | None = None, size: int = 500) -> Tensor:
-    """Images of given codes (and classes), ``size`` of them at a time."""
+    """Images of given codes (and classes) by the generator in evaluation mode, ``size`` of them at a time."""
+    if y is not None:
+        check_classes("dcgan.generate", z, y)
     given = (z,) if y is None else (z, y)
-    parts = [generator(*(rows[start : start + size] for rows in given)) for start in range(0, len(z), size)]
+    with nn.evaluating(generator):
+        parts = [generator(*(rows[start : start + size] for rows in given)) for start in range(0, len(z), size)]
     images: Tensor = tg.concatenate(parts)
     return images
