@@ -170,6 +170,54 @@ def test_the_root_that_a_device_finds_is_the_same(activation: str, monkeypatch: 
     assert (np.abs(early - late) <= 8.0 * noise).all()
 
 
+@pytest.mark.host
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_root_of_a_steep_softplus_far_out(dtype: Any) -> None:
+    """a + c a = target, where the upper end of the bracket would drown in rounding of the target: c > 1 / eps."""
+    rng = np.random.default_rng(0)
+    product, target = 10 ** rng.uniform(7, 9, 1000), 10 ** rng.uniform(10.5, 13, 1000)
+    if dtype is np.float64:
+        product, target = 1e9 * product, 1e9 * target
+    root = planar_root(ACTIVATIONS["softplus"], target.astype(dtype), product.astype(dtype))
+    np.testing.assert_allclose(root, target / (1.0 + product), rtol=8 * np.finfo(dtype).eps)
+
+
+# --- what a round trip loses -------------------------------------------------------------------------------------
+
+
+@settings(max_examples=50)
+@given(
+    seed=st.integers(0, 10**6), dtype=st.sampled_from([np.float32, np.float64]),
+    activation=st.sampled_from(sorted(ACTIVATIONS)),
+)  # fmt: skip
+def test_a_round_trip_loses_no_more_than_it_says(seed: int, dtype: Any, activation: str, device: str) -> None:
+    """2 eps (‖z‖ + ‖û‖ |h|) (1 + L ‖û‖ ‖w‖ / (1 + L w·û)), once for each way; lengths of w, u and z vary by 10⁶."""
+    rng = np.random.default_rng(seed)
+    dim = int(rng.choice(DIMS))
+    w, u = 10 ** rng.uniform(-4, 2) * rng.normal(size=dim), 10 ** rng.uniform(-3, 3) * rng.normal(size=dim)
+    layer = layer_with(w, u, rng.normal(), activation).astype(dtype)
+    z = tg.tensor((10 ** rng.uniform(-2, 1.7) * rng.normal(size=(20, dim))).astype(dtype))
+    lost = np.linalg.norm(layer.to_latent(layer.to_data(z)[0])[0].numpy() - z.numpy(), axis=1)
+    kind, (direction, product) = ACTIVATIONS[activation], layer.direction()
+    length = np.linalg.norm(direction.numpy().astype(float))
+    h = np.abs(kind.h(z.numpy() @ layer.w.numpy() + layer.b.numpy()))
+    size = np.linalg.norm(z.numpy(), axis=1) + length * h
+    least = 1.0 + kind.steepest * product.item()
+    magnified = 1.0 + kind.steepest * length * np.linalg.norm(layer.w.numpy()) / least
+    assert (lost <= 4.0 * np.finfo(dtype).eps * size * magnified).all()
+
+
+def test_the_margin_alone_does_not_save_digits(device: str) -> None:
+    """Across w, û has no part in the determinant: with u = (0, 10⁶) and w = (1, 0) it is .7, and .01 is lost."""
+    layer = layer_with([1.0, 0.0], [0.0, 1e6], 0.0).astype(np.float32)
+    z = tg.tensor(np.array([[0.3, 0.7]], np.float32))
+    x, log_det = layer.to_data(z)
+    assert np.exp(log_det.item()) > 0.5
+    assert np.abs(layer.to_latent(x)[0].numpy() - z.numpy()).max() > 1e-3
+    with_small_w = layer_with([3e-4, 0.0], [0.0, 0.0], 0.0).direction()[0].numpy()
+    np.testing.assert_allclose(np.linalg.norm(with_small_w), 0.306 / 3e-4, rtol=1e-2)  # 1 − MARGIN − log 2 = .306
+
+
 def test_bad_targets_give_nan_and_end(device: str) -> None:
     layer = layer_with([1.0, 2.0], [0.5, 0.5], 0.0)
     z, _ = layer.to_latent(tg.tensor([[np.nan, 0.0], [1.0, 1.0]], dtype=np.float64))
