@@ -15,6 +15,7 @@ import tinygen as tg
 from tinygen import nn, optim, plots
 from tinygen.models.autoencoder import perceptron
 from tinygen.models.denoising_autoencoder import (
+    Denoiser,
     LinearDenoiser,
     PlaneDenoiser,
     State,
@@ -46,7 +47,6 @@ class Plane(NamedTuple):
 
     clean: tg.data.Density
     noisy: tg.data.Density
-    noise: float
     denoiser: PlaneDenoiser
 
 
@@ -55,7 +55,7 @@ def train(run: Run) -> dict[str, float]:
     for name, sd, noise in (("ring", 0.2, 0.5), ("moons", 0.1, 0.3)):
         planes.append(learn_plane(run, name, sd, noise))
         points = planes[-1].noisy.sample(run.rng.spawn(f"{name} evaluation"), 50_000)
-        error = score_error(planes[-1].denoiser, planes[-1].noisy, points, noise)
+        error = score_error(planes[-1].denoiser, planes[-1].noisy, points)
         measured[f"{name}: RMSE of the score / its norm"] = error
     images, its_numbers = digits(run)
     draw(planes, images, run.rng.spawn("picture"), run.picture("denoising_autoencoder.png"))
@@ -70,9 +70,9 @@ def learn_plane(run: Run, name: str, sd: float, noise: float) -> Plane:
     noisy = tg.data.density(name, sd=float(np.hypot(sd, noise)))
     denoiser = PlaneDenoiser(noise, rng=rng.spawn("parameters"))
     optimizer = optim.Adam(denoiser.parameters(), lr=optim.cosine(5e-3, steps))
-    state = State(denoiser, optimizer, clean.sample, rng.spawn("draws"), noise)
+    state = State(denoiser, optimizer, clean.sample, rng.spawn("draws"))
     run.train(state, step, steps, name=name)
-    return Plane(clean, noisy, noise, denoiser)
+    return Plane(clean, noisy, denoiser)
 
 
 def digits(run: Run) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -80,10 +80,10 @@ def digits(run: Run) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     rng = run.rng.spawn("digits")
     training, clean = (tg.data.load("mnist16", split=split).images.reshape(-1, 256) for split in ("train", "test"))
     steps = run.choose(quick=1000, full=5000)
-    model = perceptron(256, 64, (512,), rng=rng.spawn("parameters"))
+    model = Denoiser(perceptron(256, 64, (512,), rng=rng.spawn("parameters")), IMAGE_NOISE)
     optimizer = optim.Adam(model.parameters(), lr=optim.warmup(50, optim.cosine(2e-3, steps - 50)))
     batches = tg.data.Batches(training, size=64, rng=rng.spawn("batches"))
-    run.train(State(model, optimizer, batches, rng.spawn("noise"), IMAGE_NOISE), step, steps, name="digits")
+    run.train(State(model, optimizer, batches, rng.spawn("noise")), step, steps, name="digits")
 
     noisy = clean + IMAGE_NOISE * rng.spawn("evaluation").normal(clean.shape, device="cpu").numpy()
     linear = LinearDenoiser(training, IMAGE_NOISE)(noisy)
@@ -114,7 +114,7 @@ def draw(planes: list[Plane], images: dict[str, np.ndarray], rng: Generator, pat
         at = tg.tensor(plots.lattice(extent, 15))
         exact = exact_score(plane.noisy, at)
         with tg.no_grad():
-            learned = score(plane.denoiser, at, plane.noise)
+            learned = score(plane.denoiser, at)
         limits = (0.0, float(np.linalg.norm(exact.numpy(), axis=1).max()))
         plots.vector_field(row[1], at, learned, limits=limits, label="", title="(r(y) − y) / σ², learned")
         plots.vector_field(row[2], at, exact, limits=limits, title="∇ log p(y), exact")

@@ -42,6 +42,24 @@ def test_an_arc_keeps_the_norm_and_its_speed(device: str, seed: int, d: int, sha
     np.testing.assert_allclose(part, share * whole, atol=1e-6)  # the arcus sine is steep near opposite ends
 
 
+@given(seeds, lengths, shares, st.sampled_from([np.float32, np.float64]), st.data())
+def test_an_arc_is_one_near_equal_and_opposite_ends_too(
+    device: str, seed: int, d: int, share: float, dtype: type, data: st.DataObject
+) -> None:
+    """Ends whose angle is within 10^−1 … √ε of 0 or π: every point is as long as they are, where the share says."""
+    rng, epsilon = np.random.default_rng(seed), float(np.finfo(dtype).eps)
+    gap = 10.0 ** data.draw(st.floats(np.log10(2.0 * epsilon**0.5), -1.0))
+    angle = data.draw(st.sampled_from([gap, np.pi - gap]))
+    first, across = np.linalg.qr(rng.normal(size=(d, 2)))[0].T  # of length 1, and perpendicular
+    start, end = first, np.cos(angle) * first + np.sin(angle) * across
+    exact = np.cos(share * angle) * first + np.sin(share * angle) * across
+    between = slerp(*on_device(start.astype(dtype), end.astype(dtype)), share)
+    assert between.dtype == dtype
+    # Rounding the ends to ε turns what little is left of their sum by ε / gap: a few of these.
+    np.testing.assert_allclose(between.numpy(), exact, atol=16 * epsilon / gap)
+    np.testing.assert_allclose(np.linalg.norm(between.numpy()), 1.0, atol=16 * epsilon / gap)
+
+
 def test_a_line_leaves_the_shell_and_an_arc_stays(device: str) -> None:
     """VAE-13: half-way the norm of a line is about √(d/2), that of an arc √d."""
     d = 100
@@ -105,6 +123,13 @@ def test_wrong_shapes_are_refused() -> None:
         slerp(tg.zeros((2, 3)), tg.zeros((2, 4)), 0.5)
     with pytest.raises(ValueError, match=r"must be \(N, d\), \(N, A\)"):
         attribute_directions(tg.zeros((3, 2)), tg.zeros((2, 1)))
+
+
+@pytest.mark.host
+def test_attributes_that_are_not_0_or_1_are_refused() -> None:
+    for wrong in ([[1], [-1], [1]], [[1], [2], [1]], [[0.3], [1.0], [0.0]], [[np.nan], [1.0], [0.0]]):
+        with pytest.raises(ValueError, match="attributes must be 0 or 1; its values reach from"):
+            attribute_directions(tg.zeros((3, 2)), np.array(wrong))
 
 
 @pytest.mark.host

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import tinygen.ops as ops
 from tinygen.probability import require
 from tinygen.tensor import Tensor
@@ -28,18 +30,20 @@ def lerp(start: Any, end: Any, share: Any) -> Tensor:
 def slerp(start: Any, end: Any, share: Any) -> Tensor:
     """sin((1 − t)ω)/sin ω · start + sin(tω)/sin ω · end: along the arc, ω the angle between the ends (VAE-13).
 
-    Between ends of one norm every point has that norm (Shoemake 1985).  Ends of one direction, opposite ones (which
-    have no shortest arc) and zeros are joined by the straight line.
+    Between ends of one norm every point has that norm (Shoemake 1985).  Zeros, and ends whose directions are equal or
+    opposite, are joined by the straight line: opposite ones have no shortest arc.  Equal and opposite means within √ε
+    of 0 or π, which is 1.5e-8 in float64 and 3.5e-4 in float32; just above it the norm is right within √ε, too.
 
     >>> tuple(round(number, 4) for number in slerp([1.0, 0.0], [0.0, 1.0], 0.5).numpy().tolist())
     (0.7071, 0.7071)
     """
     first, last, t = _alike(start, end, share)
-    norms = ops.linalg.norm(first, axis=-1, keepdims=True) * ops.linalg.norm(last, axis=-1, keepdims=True)
-    cosine = ops.sum(first * last, -1, keepdims=True) / ops.where(ops.greater(norms, 0.0), norms, 1.0)
-    # Closer to ±1 the arc cannot be told from the line: sin ω < 1e-3, and the two differ by less than ω²/8.
-    curved = ops.less(ops.abs(cosine), 1.0 - 5e-7) * ops.greater(norms, 0.0)
-    angle = ops.arccos(ops.where(curved, cosine, 0.0))
+    (u, some), (v, more) = _direction(first), _direction(last)
+    # The chords are 2 sin(ω/2) and 2 cos(ω/2), exact also where the cosine of ω has lost it: near 0 and near π.
+    apart, together = (ops.linalg.norm(chord, axis=-1, keepdims=True) for chord in (u - v, u + v))
+    smallest = float(np.finfo(u.dtype).eps) ** 0.5
+    curved = ops.greater(0.5 * apart * together, smallest) * some * more  # sin ω > √ε
+    angle = 2.0 * ops.arctan(ops.where(curved, apart, 1.0) / ops.where(curved, together, 1.0))
     arc = (ops.sin((1.0 - t) * angle) * first + ops.sin(t * angle) * last) / ops.sin(angle)
     return ops.where(curved, arc, lerp(first, last, t))
 
@@ -55,6 +59,7 @@ def attribute_directions(codes: Any, attributes: Any) -> Tensor:
     """
     codes = _floating(codes)
     has = ops.astype(_floating(attributes).to(codes.device), codes.dtype)
+    require("attribute_directions: attributes", has, lambda a: (a == 0) | (a == 1), "must be 0 or 1")
     if codes.ndim != 2 or has.ndim != 2 or len(codes) != len(has):
         raise ValueError(f"attribute_directions: codes {codes.shape} and attributes {has.shape} must be (N, d), (N, A)")
     share = ops.mean(has, 0)
@@ -82,6 +87,13 @@ class Whitening(NamedTuple):
 def whitening(x: Tensor, smallest_variance: float = 0.002) -> Whitening:
     """The whitening of images (N, …); ``smallest_variance`` is added, for pixels that hardly ever change."""
     return Whitening(ops.mean(x, 0), ops.sqrt(ops.var(x, 0) + smallest_variance))
+
+
+def _direction(code: Tensor) -> tuple[Tensor, Tensor]:
+    """The codes (…, d) divided by their lengths, and where (…, 1) they have one at all."""
+    length = ops.linalg.norm(code, axis=-1, keepdims=True)
+    some = ops.greater(length, 0.0)
+    return code / ops.where(some, length, 1.0), some
 
 
 def _mean_code(codes: Tensor, has: Tensor) -> Tensor:

@@ -65,6 +65,26 @@ def test_the_exact_area_against_monte_carlo(degrees: int, ratio: float) -> None:
     assert np.isclose(auroc_of_scaled_noise(degrees, ratio) + auroc_of_scaled_noise(degrees, 1 / ratio), 1.0)
 
 
+def test_nan_and_infinity_are_anomalies_and_no_normal_examples(device: str) -> None:
+    model = nn.Linear(1, 1, rng=Generator(0))
+    normal = np.random.default_rng(0).normal(size=(100, 1)).astype(np.float32)
+    strange = tg.tensor(np.array([[np.nan], [np.inf], [1e3], [0.0]], np.float32))
+    with np.errstate(invalid="ignore"):  # ∞ − ∞
+        assert Detector(model, tg.tensor(normal)).alarms(strange).tolist() == [True, True, True, False]
+    for bad in (np.nan, np.inf):
+        normal[3] = bad
+        with np.errstate(invalid="ignore"), pytest.raises(ValueError, match="1 of the normal examples have an error"):
+            Detector(model, tg.tensor(normal))
+
+
+def test_scores_are_those_of_evaluation_mode(device: str) -> None:
+    model = nn.Sequential(nn.Linear(2, 2, rng=Generator(0)), nn.BatchNorm1d(2), nn.Dropout(0.5, rng=Generator(1)))
+    x = Generator(2).normal((30, 2))
+    detector = Detector(model, x)
+    np.testing.assert_allclose(detector.scores(x)[:1], detector.scores(x[:1]), rtol=1e-6)  # float32
+    assert all(part.training for part in model.modules())
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     model = nn.Linear(1, 1, rng=Generator(0))
     with pytest.raises(ValueError, match="false_alarms is a share between 0 and 1, got 5"):

@@ -9,7 +9,8 @@ import pytest
 from double import knobs, no_sync
 
 import tinygen as tg
-from tinygen import optim
+from tinygen import nn, optim
+from tinygen.backend import to_host
 from tinygen.models import pca
 from tinygen.models.autoencoder import (
     Autoencoder,
@@ -71,6 +72,25 @@ def test_the_loss_is_summed_over_pixels() -> None:
     np.testing.assert_allclose(squared_error(x, y).numpy(), [9.0, 9 * 0.25])
 
 
+@pytest.mark.parametrize("shape", [(4, 1), (1, 3), (3,), (4, 3, 1)])
+def test_a_reconstruction_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    """Broadcasting would compare one number with all of an example, and could call it perfect."""
+    with pytest.raises(ValueError, match="squared_error: a reconstruction of shape"):
+        squared_error(tg.ones((4, 3)), tg.ones(shape))
+
+
+def test_an_error_is_that_of_evaluation_mode(device: str) -> None:
+    """Batch normalisation neither looks at the rest of the batch nor remembers it."""
+    inward = nn.Sequential(nn.Linear(6, 2, rng=Generator(0)), nn.BatchNorm1d(2))
+    model = Autoencoder(inward, nn.Linear(2, 6, rng=Generator(1)))
+    x, before = Generator(2).uniform((10, 6)), model.state_dict()
+    halves = [error(model, part) for part in (x[:5], x[5:])]
+    assert np.isclose(error(model, x), np.mean(halves), rtol=1e-5)  # float32
+    assert all(part.training for part in model.modules())
+    for name, values in model.state_dict().items():
+        np.testing.assert_array_equal(to_host(values), to_host(before[name]))
+
+
 def test_gradient_of_the_linear_autoencoder_by_hand() -> None:
     """L = 1/n Σ‖GMx − x‖²: ∂L/∂G = 2/n Σ r (Mx)ᵀ and ∂L/∂M = 2/n Gᵀ Σ r xᵀ with r = GMx − x."""
     rng = Generator(3)
@@ -128,6 +148,12 @@ def test_recoding_changes_codes_and_not_reconstructions(kind: str) -> None:
     np.testing.assert_allclose(other.encoder(x).numpy(), model.encoder(x).numpy() @ matrix.T, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(3, 3), (2, 3), (1, 1)])
+def test_a_matrix_that_does_not_fit_the_codes_is_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"recoded: for codes of 2 numbers the matrix must be \(2, 2\), got"):
+        recoded(linear(6, 2, rng=Generator(0)), np.ones(shape))
+
+
 def test_fitted_codes_have_the_mean_and_covariance_of_the_codes() -> None:
     rng = Generator(2)
     codes = rng.normal((500, 3)) @ tg.tensor(np.array([[2, 1, 0], [0, 1, 0.5], [0, 0, 0.3]], np.float32)) + 4.0
@@ -147,3 +173,15 @@ def test_codes_that_do_not_vary_can_be_fitted() -> None:
 def test_a_projector_needs_a_linear_decoder() -> None:
     with pytest.raises(TypeError, match=r"one Linear module; make the autoencoder with linear\(\)"):
         decoder_projector(perceptron(6, 2, rng=Generator(0)))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("k", [-1, 4])
+def test_more_directions_than_there_are_cannot_be_had(k: int) -> None:
+    exact = pca.fit(np.random.default_rng(0).normal(size=(10, 3)))
+    with pytest.raises(ValueError, match=f"3 principal directions, so k = {k} is not possible"):
+        exact.encode(np.zeros((1, 3)), k)
+    with pytest.raises(ValueError, match="not possible"):
+        exact.projector(k)
+    with pytest.raises(ValueError, match="at least one point"):
+        pca.fit(np.zeros((0, 3)))

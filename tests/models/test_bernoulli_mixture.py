@@ -99,3 +99,28 @@ def test_wrong_use_is_refused() -> None:
         fit(Generator(0), tg.zeros((4, 2)), 2, smoothing=0.0)
     with pytest.raises(ValueError, match="components ≤ 4"):
         fit(Generator(0), tg.zeros((4, 2)), 5)
+    with pytest.raises(ValueError, match="fit_best: the mean log p"):
+        fit_best(Generator(0), tg.zeros((4, 2)), tg.full((1, 2), np.nan), 2, rounds=1)
+
+
+@pytest.mark.host
+def test_what_is_no_ink_is_refused() -> None:
+    for wrong in (-0.5, 2.0, np.nan):
+        with pytest.raises(ValueError, match="must be shares of ink between 0 and 1"):
+            fit(Generator(0), tg.full((4, 2), wrong), 2)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("smoothing", [1e-3, 0.1])
+def test_of_many_images_a_pixel_always_inked_stays_possible(smoothing: float) -> None:
+    """Sums of 60,000 numbers in single precision are rounded by more than what the smoothing leaves."""
+    x = np.random.default_rng(0).integers(0, 2, (60_000, 4)).astype(np.float32)
+    x[:, 0], x[:, 1] = 1.0, 0.0
+    model = fit(Generator(0), tg.tensor(x), 5, smoothing=smoothing, rounds=10)
+    probs, log_p = model.probs.numpy(), model.log_prob(tg.tensor(x[:10])).numpy()
+    assert probs.dtype == np.float32
+    assert probs.min() > 0
+    assert probs.max() < 1
+    # 1 − p of the one is p of the other, up to the last bit of a number near 1.
+    np.testing.assert_allclose(1.0 - probs[:, 0], probs[:, 1], rtol=1e-3, atol=1.2e-7)
+    np.testing.assert_allclose(log_p, -2.0 * np.log(2.0), atol=0.05)  # two pixels are coins, EM fits their noise

@@ -63,6 +63,50 @@ def test_probabilities_are_those_of_evaluation_whatever_the_mode() -> None:
     assert accuracy(model, x, (found.argmax(axis=1) + 1) % 4) == 0.0
 
 
+def test_measuring_leaves_each_part_in_its_own_mode_also_after_an_exception(device: str) -> None:
+    model = nn.Sequential(nn.Linear(3, 8, rng=Generator(0)), nn.BatchNorm1d(8), nn.Linear(8, 3, rng=Generator(1)))
+    model[1].eval()
+    modes = [part.training for part in model.modules()]
+    x, labels = Generator(2).normal((6, 3)), tg.tensor(np.zeros(6, np.int64))
+    probabilities(model, x)
+    class_score(model, x, labels)
+    with pytest.raises(ValueError, match="linear"):
+        probabilities(model, x[:, :2])
+    assert [part.training for part in model.modules()] == modes
+
+
+def test_a_gradient_does_not_depend_on_the_rest_of_the_batch(device: str) -> None:
+    """In training mode batch normalisation would mix the examples, and dropout would draw."""
+    model = nn.Sequential(nn.Linear(3, 8, rng=Generator(0)), nn.BatchNorm1d(8), nn.Linear(8, 3, rng=Generator(1)))
+    x, labels = Generator(2).normal((6, 3)), tg.tensor(np.zeros(6, np.int64))
+    alone, together = class_score(model, x[:2], labels[:2]), class_score(model, x, labels)[:2]
+    np.testing.assert_allclose(alone.numpy(), together.numpy(), rtol=1e-5, atol=1e-7)  # float32
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros((6, 1), np.int64), r"6 examples need 6 whole numbers as labels, got int64 \(6, 1\)"),
+        (np.array([0]), r"got int64 \(1,\)"),
+        (np.zeros(6), r"got float64 \(6,\)"),
+        (np.full(6, 3), r"knows classes 0 … 2, but labels reach from 3 to 3"),
+        (np.full(6, -1), r"knows classes 0 … 2, but labels reach from -1 to -1"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(labels: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        accuracy(nn.Linear(3, 3, rng=Generator(0)), Generator(1).normal((6, 3)), labels)
+
+
+def test_a_prior_of_another_shape_is_refused(device: str) -> None:
+    """Broadcasting would change the shape of x, or move all examples alike."""
+    model, labels = nn.Linear(3, 3, rng=Generator(0)), tg.tensor(np.zeros(4, np.int64))
+    for shape in ((2, 4, 3), (4, 1), (3,)):
+        state = Ascent(model, tg.zeros((4, 3)), labels, 0.1, lambda x, shape=shape: tg.ones(shape))
+        with pytest.raises(ValueError, match="ascend: the prior's gradient"):
+            ascend(state)
+
+
 def test_gradient_in_the_parameters_by_hand() -> None:
     """Linear model: ∂(−log P)/∂W = 1/n Σ (P − one-hot) xᵀ (TXT-5)."""
     model, x = nn.Linear(3, 4, rng=Generator(0)).astype(np.float64), Generator(1).normal((6, 3), dtype=np.float64)

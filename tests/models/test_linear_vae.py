@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scipy.stats
 from double import no_sync
 from hypothesis import given, settings
@@ -102,6 +103,34 @@ def test_no_parameters_beat_probabilistic_pca(device: str, seed: int) -> None:
         assert other < best.log_likelihood
 
 
+@given(st.integers(0, 2**16), st.integers(2, 12), st.integers(1, 12), st.data())
+def test_probabilistic_pca_with_any_number_of_points(
+    device: str, seed: int, count: int, dimensions: int, data: st.DataObject
+) -> None:
+    """Fewer points than dimensions, too: its log p is that of its own density, on the data it was fitted to."""
+    x = np.random.default_rng(seed).normal(size=(count, dimensions))
+    k = data.draw(st.integers(0, min(dimensions - 1, count - 2)))
+    best = fit_probabilistic_pca(x, k)
+    assert (best.W.shape, best.b.shape) == ((dimensions, k), (dimensions,))
+    own = best.marginal().log_prob(tg.tensor(x)).numpy().mean()
+    # Noise of 11 dimensions of which one varies: a covariance whose inverse is that much less exact.
+    np.testing.assert_allclose(own, best.log_likelihood, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.host
+def test_what_probabilistic_pca_cannot_fit_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20, 5))
+    for k in (-1, 5, 6):
+        with pytest.raises(ValueError, match=f"5 dimensions need 0 ≤ k < 5, got {k}"):
+            fit_probabilistic_pca(x, k)
+    plane = rng.normal(size=(20, 2)) @ rng.normal(size=(2, 5))
+    for flat, k in ((plane, 2), (plane, 3), (x[:3], 2), (x[:1], 0)):
+        with pytest.raises(ValueError, match=f"all points lie in {k} dimensions"):
+            fit_probabilistic_pca(flat, k)
+    assert fit_probabilistic_pca(plane, 1).noise > 0
+
+
 def test_the_optimum_makes_the_bound_tight(device: str) -> None:
     """Columns of pPCA are orthogonal, so the exact posterior is one that the encoder can give."""
     x = points(7, 40)
@@ -145,6 +174,14 @@ def test_angles() -> None:
     assert largest_angle(plane, 3.0 * plane[:, ::-1]) < 1e-6
     np.testing.assert_allclose(largest_angle(plane, turned), np.degrees(0.01), rtol=1e-9)
     np.testing.assert_allclose(largest_angle(plane, np.eye(4)[:, 2:]), 90.0)
+
+
+@pytest.mark.host
+def test_an_angle_needs_two_spaces_of_one_size() -> None:
+    wide, narrow = np.eye(4)[:, :2], np.eye(4)[:, :1]
+    for first, second in ((wide, narrow), (narrow, wide), (np.zeros((4, 2)), wide), (wide, np.ones((4, 2)))):
+        with pytest.raises(ValueError, match="must have the same shape"):
+            largest_angle(first, second)
 
 
 def test_a_step_does_not_synchronise_and_stays_single(device: str) -> None:

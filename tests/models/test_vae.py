@@ -96,6 +96,18 @@ def test_evaluate_adds_up(device: str) -> None:
     assert 0 <= terms["active"] <= 3
 
 
+def test_evaluate_is_in_evaluation_mode(device: str) -> None:
+    """Nothing of a model in training mode moves, and dropout does not draw."""
+    rng = Generator(0)
+    encoder = nn.Sequential(nn.Linear(6, 4, rng=rng), nn.BatchNorm1d(4), nn.Dropout(0.5, rng=rng.spawn("dropout")))
+    vae = VAE(encoder, nn.Linear(2, 6, rng=rng), BinomialLikelihood(), 2)
+    x = tg.tensor(black_and_white(20, 6))
+    first, second = (evaluate(vae, x, Generator(1), samples=2) for _ in range(2))
+    assert first == second
+    assert all(part.training for part in vae.modules())
+    assert evaluate(vae.eval(), x, Generator(1), samples=2) == first
+
+
 # --- likelihoods -------------------------------------------------------------------------------------------------
 
 
@@ -116,6 +128,18 @@ def test_grey_pixels_are_impossible_in_black_and_white(device: str) -> None:
 def test_levels_that_do_not_come_back_are_refused() -> None:
     with pytest.raises(ValueError, match="k/13·13 is not always k"):
         BinomialLikelihood(13)
+
+
+@pytest.mark.parametrize("levels", [0, -1, 1.5, float("nan")])
+def test_levels_must_be_a_whole_number(levels: float) -> None:
+    with pytest.raises(ValueError, match="levels must be a whole number of at least 1, got"):
+        BinomialLikelihood(levels)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_scale_must_be_a_standard_deviation(scale: float) -> None:
+    with pytest.raises(ValueError, match="scale is a standard deviation: positive and finite, got"):
+        NormalLikelihood(scale)
 
 
 def test_normal_likelihood_is_squared_error_in_nats(device: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 import scipy.stats
 
 import tinygen as tg
-from tinygen.models.vae import BinomialLikelihood, NormalLikelihood, perceptron
+from tinygen import nn
+from tinygen.models.vae import VAE, BinomialLikelihood, NormalLikelihood, perceptron
 from tinygen.models.vae_exact import LatticeVAE
 from tinygen.plots import lattice
 from tinygen.random import Generator
@@ -33,10 +34,11 @@ def test_points_are_those_of_the_pictures(device: str) -> None:
 
 
 def test_probabilities_of_all_images_sum_to_that_of_the_square(device: str) -> None:
-    """Σ p(x) over the 27 images is what the prior has inside |z| < 2, by its own distribution function."""
-    total = np.exp(on_lattice(200, 2.0).log_prob(tg.tensor(all_images())).numpy()).sum()
-    inside = (scipy.stats.norm.cdf(2.0) - scipy.stats.norm.cdf(-2.0)) ** 2
-    assert abs(total - inside) < 1e-5  # midpoints: the error is that of a cell's width squared, 1e-4, times φ'(2) / 12
+    """Σ p(x) over the 27 images is what the prior has inside |z| < 3.8, by its own distribution function."""
+    total = np.exp(on_lattice(400, 3.8).log_prob(tg.tensor(all_images())).numpy()).sum()
+    inside = (scipy.stats.norm.cdf(3.8) - scipy.stats.norm.cdf(-3.8)) ** 2
+    assert inside < 1 - 2e-4
+    assert abs(total - inside) < 1e-6  # midpoints: a cell's width squared, 4e-4, times 4 φ'(3.8) / 24, 2e-4
 
 
 def test_posterior_is_bayes_rule(device: str) -> None:
@@ -70,3 +72,38 @@ def test_other_models_are_refused() -> None:
         LatticeVAE(perceptron(PIXELS, 3, 4, rng=Generator(0)))
     with pytest.raises(ValueError, match="NormalLikelihood"):
         LatticeVAE(perceptron(PIXELS, 2, 4, NormalLikelihood(), rng=Generator(0)))
+
+
+def with_normals(mean: float, log_variance: float, slope: float, middle: float) -> LatticeVAE:
+    """q(z | x) = N(mean, e^log_variance) for all x, and grey pixels where ``slope`` · (z − middle) is 0 for both z."""
+    encoder, decoder = nn.Linear(2, 4, rng=Generator(0)), nn.Linear(2, 2, rng=Generator(0))
+    encoder.load_state_dict({"weight": np.zeros((4, 2)), "bias": np.array([mean, mean, log_variance, log_variance])})
+    decoder.load_state_dict({"weight": slope * np.eye(2), "bias": np.full(2, -slope * middle)})
+    return LatticeVAE(VAE(encoder, decoder, BinomialLikelihood(LEVELS), 2), cells=80)
+
+
+@pytest.mark.parametrize(("mean", "log_variance"), [(0.03, -12.0), (7.0, 0.0)], ids=["narrow", "outside"])
+def test_an_encoder_that_the_lattice_misses_is_refused(mean: float, log_variance: float, device: str) -> None:
+    made, x = with_normals(mean, log_variance, slope=1.0, middle=0.0), tg.tensor([[0.5, 1.0]], dtype=np.float64)
+    with pytest.raises(ValueError, match=r"divergence: q\(z \| x\) sums to .* cells=80 with reach=5: take more cells"):
+        made.divergence(x)
+
+
+@pytest.mark.parametrize(
+    ("slope", "middle", "message"),
+    [(500.0, 0.03, "differs by .* among sublattices"), (4.0, 7.0, "is in the outermost cells")],
+    ids=["narrow", "outside"],
+)
+def test_a_posterior_that_the_lattice_misses_is_refused(slope: float, middle: float, message: str, device: str) -> None:
+    made, x = with_normals(0.0, 0.0, slope, middle), tg.tensor([[0.5, 0.5]], dtype=np.float64)
+    for measure in (made.log_prob, made.log_posterior, made.divergence):
+        with pytest.raises(ValueError, match=message):
+            measure(x)
+
+
+def test_the_copy_is_in_evaluation_mode_and_an_odd_lattice_is_refused() -> None:
+    vae = perceptron(PIXELS, 2, 4, rng=Generator(0))
+    assert vae.training
+    assert not any(part.training for part in LatticeVAE(vae, cells=4).vae.modules())
+    with pytest.raises(ValueError, match="even number of cells"):
+        LatticeVAE(vae, cells=5)

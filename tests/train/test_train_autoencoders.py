@@ -54,10 +54,10 @@ def score_error(seed: int) -> float:
     model = denoising_autoencoder.PlaneDenoiser(noise, rng=rng.spawn("parameters"))
     optimizer = optim.Adam(model.parameters(), lr=optim.cosine(5e-3, steps))
     sample = tg.data.density("ring", sd=0.2).sample
-    state = denoising_autoencoder.State(model, optimizer, sample, rng.spawn("draws"), noise)
+    state = denoising_autoencoder.State(model, optimizer, sample, rng.spawn("draws"))
     training.run(state, denoising_autoencoder.step, steps, progress=False)
     noisy = tg.data.density("ring", sd=float(np.hypot(0.2, noise)))
-    return denoising_autoencoder.score_error(model, noisy, noisy.sample(rng.spawn("points"), 20_000), noise)
+    return denoising_autoencoder.score_error(model, noisy, noisy.sample(rng.spawn("points"), 20_000))
 
 
 def one_digit_auroc(seed: int) -> float:

@@ -25,6 +25,7 @@ class Detector:
     """A trained autoencoder, and the threshold above which an error is an alarm.
 
     ``normal`` are held-out normal examples, ``false_alarms`` the accepted share of alarms among such.
+    Raises ValueError if there are too few of them for that share, or if one has no finite error.
     """
 
     def __init__(self, model: nn.Module, normal: Tensor, false_alarms: float = 0.05) -> None:
@@ -37,20 +38,26 @@ class Detector:
             )
         self.model = model
         ordered = np.sort(self.scores(normal))
+        if not np.isfinite(ordered).all():
+            raise ValueError(
+                f"Detector: {np.count_nonzero(~np.isfinite(ordered))} of the normal examples have an error that is NaN "
+                "or infinite; take them out, or train the model anew if it gives NaN"
+            )
         # New normal data are above the k-th smallest of n with probability (n + 1 − k) / (n + 1).  The small number
         # makes up for the rounding of a product that should be whole.
         above = math.floor(false_alarms * (len(ordered) + 1) + 1e-9)
         self.threshold = float(ordered[len(ordered) - above])
 
     def scores(self, x: Tensor) -> np.ndarray:
-        """The squared error of reconstruction (N,), on the host (AE-5)."""
-        with tg.no_grad():
+        """The squared error of reconstruction (N,), in evaluation mode, on the host (AE-5)."""
+        with tg.no_grad(), nn.evaluating(self.model):
             found: np.ndarray = squared_error(x, self.model(x)).numpy()
         return found
 
     def alarms(self, x: Tensor) -> np.ndarray:
-        """Which examples are called anomalies: (N,) booleans."""
-        return self.scores(x) > self.threshold
+        """Which examples are called anomalies: (N,) booleans.  One whose error is NaN or infinite is one."""
+        alarms: np.ndarray = ~(self.scores(x) <= self.threshold)
+        return alarms
 
 
 def auroc_of_scaled_noise(degrees: int, ratio: float) -> float:

@@ -96,6 +96,11 @@ class ImageDecoder(nn.Module):
 
 def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
     """‖x − G(M(x))‖² of each example (N,), summed over all that an example is made of (AE-1)."""
+    if x.shape != reconstruction.shape:
+        raise ValueError(
+            f"squared_error: a reconstruction of shape {reconstruction.shape} cannot be compared with x of shape "
+            f"{x.shape}; a model must give back the shape that it got"
+        )
     return tg.sum(tg.square(x - reconstruction), axis=tuple(range(1, x.ndim)))
 
 
@@ -117,13 +122,17 @@ def step(state: State) -> Mapping[str, Tensor]:
 
 
 def error(model: nn.Module, x: Tensor) -> float:
-    """The mean squared error on given data."""
-    with tg.no_grad():
+    """The mean squared error on given data, in evaluation mode."""
+    with tg.no_grad(), nn.evaluating(model):
         return float(tg.mean(squared_error(x, model(x))))
 
 
 def recoded(model: Autoencoder, matrix: np.ndarray) -> Autoencoder:
     """The pair (A·M, G·A⁻¹): other codes, the same reconstructions, the same loss (AE-6).  A is (code, code)."""
+    last = list(model.encoder.modules())[-1]
+    code = last.weight.shape[0] if isinstance(last, nn.Linear) else len(matrix)
+    if matrix.shape != (code, code):
+        raise ValueError(f"recoded: for codes of {code} numbers the matrix must be {(code, code)}, got {matrix.shape}")
     forth, back = (_linear_map(a) for a in (matrix, np.linalg.inv(matrix)))
     return Autoencoder(nn.Sequential(model.encoder, forth), nn.Sequential(back, model.decoder))
 

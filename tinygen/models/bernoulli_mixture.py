@@ -15,8 +15,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 import tinygen as tg
 from tinygen.distributions import Binomial
+from tinygen.probability import require
 from tinygen.random import Generator
 from tinygen.tensor import Tensor
 
@@ -51,6 +54,7 @@ def fit(
     ``smoothing`` s > 0 adds s successes and s failures to each pixel of each component: with the weight of a
     Beta(1 + s, 1 + s) prior, a pixel that was never inked is unlikely, and not impossible.
     """
+    require("fit: the images x", x, lambda a: (a >= 0) & (a <= 1), "must be shares of ink between 0 and 1")
     if not 0 < components <= len(x) or smoothing <= 0:
         raise ValueError(f"fit: needs 0 < components ≤ {len(x)} and smoothing > 0, got {components} and {smoothing}")
     chosen = tg.take(x, rng.permutation(len(x), device=x.device)[:components], 0)
@@ -77,7 +81,10 @@ def fit_best(
 ) -> BernoulliMixture:
     """The fit whose smoothing is best on the very images that it will be judged by: an advantage over its rivals."""
     fitted = [fit(rng.spawn(f"{s}"), x, components, levels=levels, smoothing=s, rounds=rounds) for s in smoothings]
-    return max(fitted, key=lambda mixture: float(tg.mean(mixture.log_prob(judged))))
+    reached = [float(tg.mean(mixture.log_prob(judged))) for mixture in fitted]
+    if any(math.isnan(log_p) for log_p in reached):
+        raise ValueError(f"fit_best: the mean log p(x) with smoothings {tuple(smoothings)} is {reached}; check judged")
+    return fitted[reached.index(max(reached))]
 
 
 def improve(mixture: BernoulliMixture, x: Tensor, smoothing: float) -> BernoulliMixture:
@@ -87,7 +94,10 @@ def improve(mixture: BernoulliMixture, x: Tensor, smoothing: float) -> Bernoulli
     """
     responsibilities = tg.softmax(mixture.log_joint(x), axis=1)  # E: p(k | x), (N, K)
     count = tg.sum(responsibilities, axis=0)
-    ink = mixture.levels * (responsibilities.T @ x)
-    probs = (ink + smoothing) / (mixture.levels * tg.expand_dims(count, 1) + 2.0 * smoothing)  # M
+    # Both sums are rounded alike: one minus the other over the count would lose what is left of a pixel always inked.
+    ink = mixture.levels * (responsibilities.T @ x) + smoothing
+    paper = mixture.levels * (responsibilities.T @ (1.0 - x)) + smoothing
+    largest = 1.0 - 0.5 * float(np.finfo(x.dtype).eps)  # the largest number below 1: log(1 − p) must not be −∞
+    probs = tg.minimum(ink / (ink + paper), largest)  # M
     log_weights = tg.log(tg.maximum(count, 1e-30)) - tg.log(tg.sum(count))  # a component may lose all its images
     return BernoulliMixture(log_weights, probs, mixture.levels)

@@ -10,7 +10,7 @@ it repairs the ascent.  To learn it is the business of all generative models.
 Source: Simonyan, Vedaldi & Zisserman 2014, Deep Inside Convolutional Networks.  The network is that of LeCun et al.
 1998 with a smaller kernel, rectifiers and dropout.
 
-Shapes: images (N, 1, 16, 16) with values in [0, 1], or points (N, D); labels (N,); logits (N, classes).
+Shapes: images (N, 1, size, size) with values in [0, 1], or points (N, D); labels (N,); logits (N, classes).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.data import Batches
+from tinygen.metrics.arrays import on_host
 from tinygen.random import Generator
 from tinygen.tensor import Tensor
 
@@ -30,8 +31,10 @@ Score = Callable[[Tensor], Tensor]
 """∇ log p(x), of the shape of x."""
 
 
-def convolutional(classes: int = 10, channels: int = 32, *, rng: Generator | None = None) -> nn.Sequential:
-    """Two convolutions with pooling, two dense layers; for images (N, 1, 16, 16)."""
+def convolutional(
+    classes: int = 10, channels: int = 32, *, size: int = 16, rng: Generator | None = None
+) -> nn.Sequential:
+    """Two convolutions with pooling, two dense layers; for images (N, 1, size, size), ``size`` a multiple of 4."""
     return nn.Sequential(
         nn.Conv2d(1, channels, 3, padding=1, rng=rng),
         nn.ReLU(),
@@ -40,7 +43,7 @@ def convolutional(classes: int = 10, channels: int = 32, *, rng: Generator | Non
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(2 * channels * 16, 128, rng=rng),
+        nn.Linear(2 * channels * (size // 4) ** 2, 128, rng=rng),
         nn.ReLU(),
         nn.Dropout(0.1, rng=rng),
         nn.Linear(128, classes, rng=rng),
@@ -91,25 +94,32 @@ def step(state: State) -> Mapping[str, Tensor]:
     return {"cross-entropy": loss}
 
 
-@tg.no_grad()
 def probabilities(model: nn.Module, x: Tensor, size: int = 500) -> np.ndarray:
     """P(k | x) (N, classes) in evaluation mode, on the host, some images at a time."""
-    was_training = model.training
-    model.eval()
-    parts = [tg.softmax(model(x[start : start + size]), axis=1).numpy() for start in range(0, len(x), size)]
-    model.train(was_training)
+    with tg.no_grad(), nn.evaluating(model):
+        parts = [tg.softmax(model(x[start : start + size]), axis=1).numpy() for start in range(0, len(x), size)]
     return np.concatenate(parts)
 
 
-def accuracy(model: nn.Module, x: Tensor, labels: np.ndarray) -> float:
-    """The share of examples whose most probable class is their label."""
-    return float((probabilities(model, x).argmax(axis=1) == labels).mean())
+def accuracy(model: nn.Module, x: Tensor, labels: np.ndarray | Tensor) -> float:
+    """The share of examples whose most probable class is their label; labels (N,) are 0 … classes − 1."""
+    found, true = probabilities(model, x), on_host(labels)
+    if true.shape != (len(found),) or true.dtype.kind not in "iu":
+        raise ValueError(
+            f"accuracy: {len(found)} examples need {len(found)} whole numbers as labels, got {true.dtype} {true.shape}"
+        )
+    if not ((true >= 0) & (true < found.shape[1])).all():
+        raise ValueError(
+            f"accuracy: the model knows classes 0 … {found.shape[1] - 1}, but labels reach from {true.min()} "
+            f"to {true.max()}"
+        )
+    return float((found.argmax(axis=1) == true).mean())
 
 
 def class_score(model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
-    """∇ₓ log P(y | x) of each example: for a linear model W_y − Σ_k P(k | x) W_k (APP-1)."""
+    """∇ₓ log P(y | x) of each example, in evaluation mode: for a linear model W_y − Σ_k P(k | x) W_k (APP-1)."""
     at = tg.tensor(x.data, requires_grad=True)
-    with nn.frozen(model):
+    with nn.frozen(model), nn.evaluating(model):
         loss = tg.cross_entropy(model(at), labels, reduction="sum")
         slope: Tensor = tg.grad(-loss, at)[0]
     return slope
@@ -130,6 +140,9 @@ def ascend(state: Ascent) -> Mapping[str, Tensor]:
     """x ← x + η ∇ₓ log P(y | x), or with the prior x ← x + η ∇ₓ log p(x | y) (APP-1)."""
     slope = class_score(state.model, state.x, state.labels)
     if state.prior is not None:
-        slope = slope + state.prior(state.x)
+        prior = state.prior(state.x)
+        if prior.shape != state.x.shape:
+            raise ValueError(f"ascend: the prior's gradient {prior.shape} must have the shape of x, {state.x.shape}")
+        slope = slope + prior
     state.x = state.x + state.rate * slope
     return {"squared length of the gradient": tg.mean(tg.square(slope))}

@@ -14,6 +14,7 @@ Shapes: points (N, 2) or images (N, 1, H, W).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -28,42 +29,51 @@ from tinygen.random import Generator
 from tinygen.tensor import Tensor
 
 
-class PlaneDenoiser(nn.Module):
-    """r(y) = y + σ·net(y) for points (N, 2): the network, a perceptron, computes the noise to take away, in units of σ.
+class Denoiser(nn.Module):
+    """r(y) = network(y), and the standard deviation ``noise`` of what it is to take away: σ, for training and score.
 
-    For images take an autoencoder, whose code is the second reason why noise cannot pass.
+    For images the network may be an autoencoder, whose code is the second reason why noise cannot pass.
     """
+
+    def __init__(self, network: nn.Module, noise: float) -> None:
+        if not 0 < noise < math.inf:
+            raise ValueError(f"Denoiser: noise is a standard deviation and must be positive and finite, got {noise}")
+        self.network, self.noise = network, noise
+
+    def forward(self, y: Tensor) -> Tensor:
+        """The expected clean examples E[x | y]."""
+        restored: Tensor = self.network(y)
+        return restored
+
+
+class PlaneDenoiser(Denoiser):
+    """r(y) = y + σ·network(y) for points (N, 2): a perceptron computes the noise to take away, in units of σ."""
 
     def __init__(self, noise: float, hidden: int = 96, *, rng: Generator | None = None) -> None:
         layers: list[nn.Module] = []
         for inputs in (2, hidden, hidden):
             layers += [nn.Linear(inputs, hidden, rng=rng), nn.Tanh()]
-        self.network = nn.Sequential(*layers, nn.Linear(hidden, 2, rng=rng))
-        self.noise = _standard_deviation("PlaneDenoiser", noise)
+        super().__init__(nn.Sequential(*layers, nn.Linear(hidden, 2, rng=rng)), noise)
 
     def forward(self, y: Tensor) -> Tensor:
-        """The expected clean points E[x | y]."""
         restored: Tensor = y + self.noise * self.network(y)
         return restored
 
 
-def _standard_deviation(what: str, noise: float) -> float:
-    if not noise > 0:
-        raise ValueError(f"{what}: noise is a standard deviation and must be positive, got {noise}")
-    return noise
-
-
-def denoising_loss(rng: Generator, model: nn.Module, x: Tensor, noise: float) -> Tensor:
+def denoising_loss(rng: Generator, model: Denoiser, x: Tensor) -> Tensor:
     """E ‖x − r(x + σε)‖² / σ² for clean x (AE-4): the number of dimensions, if nothing is restored at all."""
-    sigma = _standard_deviation("denoising_loss", noise)
-    added = sigma * rng.normal(x.shape, dtype=x.dtype, device=x.device)
+    added = model.noise * rng.normal(x.shape, dtype=x.dtype, device=x.device)
     restored = model(tg.concatenate([x + added, x - added]))
-    return tg.mean(squared_error(tg.concatenate([x, x]), restored)) / sigma**2
+    return tg.mean(squared_error(tg.concatenate([x, x]), restored)) / model.noise**2
 
 
-def score(model: nn.Module, y: Tensor, noise: float) -> Tensor:
-    """What the model says of ∇ log p(y), with p the density of the noisy data: (r(y) − y) / σ² (AE-4)."""
-    slope: Tensor = (model(y) - y) / _standard_deviation("score", noise) ** 2
+def score(model: Denoiser, y: Tensor) -> Tensor:
+    """What the model in evaluation mode says of ∇ log p(y), p the density of noisy data: (r(y) − y) / σ² (AE-4)."""
+    with nn.evaluating(model):
+        restored = model(y)
+    if restored.shape != y.shape:
+        raise ValueError(f"score: the denoiser made {restored.shape} of y {y.shape}; it must give back the same shape")
+    slope: Tensor = (restored - y) / model.noise**2
     return slope
 
 
@@ -71,11 +81,10 @@ def score(model: nn.Module, y: Tensor, noise: float) -> Tensor:
 class State:
     """All that a training step reads and changes; clean examples come from batches, or fresh from ``sample``."""
 
-    model: nn.Module
+    model: Denoiser
     optimizer: optim.Optimizer
     clean: Batches | Callable[[Generator, int], Tensor]
     rng: Generator
-    noise: float
     size: int = 256
 
 
@@ -85,7 +94,7 @@ def step(state: State) -> Mapping[str, Tensor]:
         (x,) = state.clean.next()
     else:
         x = state.clean(state.rng, state.size)
-    loss = denoising_loss(state.rng, state.model, x, state.noise)
+    loss = denoising_loss(state.rng, state.model, x)
     state.optimizer.minimize(loss)
     return {"error / noise²": loss}
 
@@ -97,10 +106,10 @@ def exact_score(density: Density, y: Tensor) -> Tensor:
     return slope
 
 
-def score_error(model: nn.Module, noisy: Density, y: Tensor, noise: float) -> float:
+def score_error(model: Denoiser, noisy: Density, y: Tensor) -> float:
     """Root mean square of |learned − exact score|, over that of |exact score|, at points y of the noisy density."""
     with tg.no_grad():
-        learned = score(model, y, noise).numpy().astype(np.float64)
+        learned = score(model, y).numpy().astype(np.float64)
     exact = exact_score(noisy, y).numpy().astype(np.float64)
     return float(np.linalg.norm(learned - exact) / np.linalg.norm(exact))
 

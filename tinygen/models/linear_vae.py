@@ -24,6 +24,7 @@ import tinygen as tg
 from tinygen import nn, optim
 from tinygen.data import Batches
 from tinygen.distributions import MultivariateNormal, Normal, kl_divergence
+from tinygen.metrics.arrays import numbers
 from tinygen.models import pca
 from tinygen.random import Generator
 from tinygen.tensor import Tensor
@@ -119,13 +120,26 @@ class ProbabilisticPCA:
 
 
 def fit_probabilistic_pca(x: Any, k: int) -> ProbabilisticPCA:
-    """W = U (Λ − σ² I)^½ of the k largest eigenvalues Λ of the covariance, σ² = the mean of the others."""
+    """W = U (Λ − σ² I)^½ of the k largest eigenvalues Λ of the covariance, σ² = the mean of the others.
+
+    Points (N, D) need 0 ≤ k < D, and must not lie in k dimensions altogether: with σ → 0 their likelihood would grow
+    without bound.  ValueError otherwise.
+    """
     found = pca.fit(x)
-    kept, discarded = found.variances[:k], found.variances[k:]
+    dimensions = len(found.mean)
+    if not 0 <= k < dimensions:
+        raise ValueError(f"fit_probabilistic_pca: points of {dimensions} dimensions need 0 ≤ k < {dimensions}, got {k}")
+    eigenvalues = np.zeros(dimensions)  # N points vary in min(N, D) dimensions at most, and not in the others
+    eigenvalues[: len(found.variances)] = found.variances
+    kept, discarded = eigenvalues[:k], eigenvalues[k:]
     variance = float(discarded.mean())
+    if not variance > np.finfo(np.float64).eps * eigenvalues[0]:
+        raise ValueError(
+            f"fit_probabilistic_pca: all points lie in {k} dimensions, so that no noise is left and the likelihood has "
+            "no maximum; take a smaller k or more points"
+        )
     W = found.directions[:k].T * np.sqrt(kept - variance)
     log_determinant = np.log(kept).sum() + len(discarded) * math.log(variance)
-    dimensions = len(found.variances)
     log_likelihood = -0.5 * (dimensions * math.log(2.0 * math.pi) + log_determinant + dimensions)
     return ProbabilisticPCA(W, found.mean, math.sqrt(variance), float(log_likelihood))
 
@@ -133,8 +147,15 @@ def fit_probabilistic_pca(x: Any, k: int) -> ProbabilisticPCA:
 def largest_angle(first: Any, second: Any) -> float:
     """Degrees between the column spaces of two matrices (D, k): the largest principal angle.
 
-    From its sine, which does not lose the small angles as the cosine does (Björck & Golub 1973).
+    From its sine, which does not lose the small angles as the cosine does (Björck & Golub 1973).  ValueError unless
+    both have k independent columns.
     """
-    a, b = (np.linalg.qr(np.asarray(m, dtype=np.float64))[0] for m in (first, second))
+    matrices = [numbers("largest_angle", name, m, 2) for name, m in (("first", first), ("second", second))]
+    if matrices[0].shape != matrices[1].shape or any(np.linalg.matrix_rank(m) < m.shape[1] for m in matrices):
+        raise ValueError(
+            f"largest_angle: matrices of shapes {matrices[0].shape} and {matrices[1].shape} must have the same shape "
+            "(D, k) and k independent columns"
+        )
+    a, b = (np.linalg.qr(m)[0] for m in matrices)
     sine = np.linalg.norm(b - a @ (a.T @ b), ord=2)
     return math.degrees(math.asin(min(float(sine), 1.0)))

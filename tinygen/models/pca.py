@@ -26,7 +26,7 @@ class PCA(NamedTuple):
     def encode(self, x: Any, k: int) -> np.ndarray:
         """Coordinates (N, k) along the first k directions, relative to the mean."""
         centred = numbers("PCA.encode", "x", x, 2) - self.mean
-        return centred @ self.directions[:k].T  # type: ignore[no-any-return]
+        return centred @ self._first(k).T  # type: ignore[no-any-return]
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """The points (N, D) of the principal subspace that have these coordinates."""
@@ -39,7 +39,12 @@ class PCA(NamedTuple):
 
     def projector(self, k: int) -> np.ndarray:
         """The matrix (D, D) that takes a centred point to the nearest one of the principal subspace."""
-        return self.directions[:k].T @ self.directions[:k]  # type: ignore[no-any-return]
+        return self._first(k).T @ self._first(k)  # type: ignore[no-any-return]
+
+    def _first(self, k: int) -> np.ndarray:
+        if not 0 <= k <= len(self.directions):
+            raise ValueError(f"PCA: there are {len(self.directions)} principal directions, so k = {k} is not possible")
+        return self.directions[:k]
 
 
 def fit(x: Any) -> PCA:
@@ -50,6 +55,8 @@ def fit(x: Any) -> PCA:
     ([2.0, 0.5], [0.25])
     """
     points = numbers("pca.fit", "x", x, 2)
+    if not len(points):
+        raise ValueError("pca.fit: needs at least one point")
     mean = points.mean(axis=0)
     _, singular, directions = np.linalg.svd(points - mean, full_matrices=False)
     return PCA(mean, directions, singular**2 / len(points))

@@ -25,6 +25,7 @@ import tinygen as tg
 from tinygen import nn, optim
 from tinygen.data import Batches
 from tinygen.distributions import Bernoulli, Binomial, Distribution, Independent, Normal, kl_divergence
+from tinygen.operands import is_whole
 from tinygen.random import Generator
 from tinygen.tensor import Tensor
 
@@ -52,6 +53,8 @@ class BinomialLikelihood(Likelihood):
     """
 
     def __init__(self, levels: int = 1) -> None:
+        if not is_whole(levels) or levels < 1:
+            raise ValueError(f"BinomialLikelihood: levels must be a whole number of at least 1, got {levels}")
         k = np.arange(levels + 1, dtype=np.float32)
         if not np.array_equal(k / np.float32(levels) * np.float32(levels), k):
             raise ValueError(f"BinomialLikelihood: k/{levels}·{levels} is not always k in float32; use 15, 16 or 255")
@@ -76,6 +79,8 @@ class NormalLikelihood(Likelihood):
     """
 
     def __init__(self, scale: float = 1.0, *, learned: bool = False) -> None:
+        if not 0.0 < scale < math.inf:
+            raise ValueError(f"NormalLikelihood: scale is a standard deviation: positive and finite, got {scale}")
         log_scale = tg.tensor(math.log(scale))
         self.log_scale = nn.Parameter(log_scale) if learned else nn.Buffer(log_scale)
 
@@ -206,13 +211,13 @@ def ascend(state: State, x: Tensor) -> Mapping[str, Tensor]:
     return {"ELBO": reconstruction - kl, "reconstruction": reconstruction, "KL": kl}
 
 
-@tg.no_grad()
 def evaluate(vae: VAE, x: Tensor, rng: Generator, samples: int = 20) -> dict[str, float]:
-    """The bound on given images and its two terms, in nats per image, averaged over several draws of z.
+    """The bound on given images and its two terms, in evaluation mode, in nats per image, averaged over draws of z.
 
     ``active`` counts the latent dimensions whose KL is above 0.1: the others are noise to the decoder.
     """
-    terms = [vae.elbo(rng, x) for _ in range(samples)]
+    with tg.no_grad(), nn.evaluating(vae):
+        terms = [vae.elbo(rng, x) for _ in range(samples)]
     reconstruction = sum(float(tg.mean(log_likelihood)) for log_likelihood, _ in terms) / samples
     kl = tg.mean(terms[0][1], axis=0).numpy()
     return {
