@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import tinygen as tg
-from tinygen import cli, running, systems
+from tinygen import cli, plots, running, systems
 from tinygen.running import Example, Gate, Run
 from tinygen.systems import SYSTEMS
 
@@ -138,6 +139,7 @@ def test_metrics_are_written(tmp_path: Path) -> None:
 @pytest.mark.host
 def test_seeds_are_stored_together_if_nothing_else_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "RESULTS", tmp_path)
+    monkeypatch.setattr(running, "IMAGES", tmp_path)
 
     def stored(train: Any, *arguments: str) -> dict[str, Any]:
         status(train, "--store", "--out", str(tmp_path / "out"), *arguments)
@@ -159,6 +161,28 @@ def test_seeds_are_stored_together_if_nothing_else_differs(tmp_path: Path, monke
     assert scored(stored(train, "--seed", "3", "--quick")) == {3: 6.0}
     monkeypatch.setattr(running, "_code", lambda train: "edited since")
     assert scored(stored(train, "--seed", "1", "--quick")) == {1: 0.0}
+
+
+@pytest.mark.host
+def test_storing_keeps_small_copies_of_the_first_seeds_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "RESULTS", tmp_path)
+    monkeypatch.setattr(running, "IMAGES", tmp_path / "images")
+
+    def train(run: Run) -> dict[str, float]:
+        made, _ = plots.figure(size=(10, 2))
+        made.set_facecolor(plots.PALETTE[run.seed])
+        plots.save(made, run.picture("seed.png"))
+        with plots.animation(made, run.picture("seed.gif")) as frame:
+            frame()
+        return {"score": 4.0}
+
+    status(train, "--store", "--seeds", "2", "--out", str(tmp_path / "out"))
+    with Image.open(tmp_path / "images/seed.png") as picture:
+        assert picture.size == (1200, 240)
+        assert picture.convert("RGB").getpixel((1, 1)) == (0x00, 0x72, 0xB2)
+    assert (tmp_path / "images/seed.gif").read_bytes() == (tmp_path / "out/seed0/seed.gif").read_bytes()
 
 
 @pytest.mark.host

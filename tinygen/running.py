@@ -23,15 +23,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tinygen import backend, training
+from tinygen import backend, plots, training
+from tinygen.checkpoint import replace_file
 from tinygen.random import Generator
 from tinygen.systems import Example, Gate, enough_of
 
 __all__ = ["Example", "Gate", "Run", "main"]
 
 T = TypeVar("T")
-RESULTS = Path("docs/results")
-"""Where ``--store`` puts the figures that ``tinygen models`` shows."""
+RESULTS, IMAGES = Path("docs/results"), Path("docs/images")
+"""Where ``--store`` puts the figures that ``tinygen models`` shows, and small copies of the first seed's pictures."""
 
 
 class Run:
@@ -107,7 +108,8 @@ def _parser(example: Example, about: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--store",
         action="store_true",
-        help=f"keep the figures in {RESULTS}, for 'tinygen models', beside those of other seeds of the same code",
+        help=f"keep the figures in {RESULTS}, for 'tinygen models', beside those of other seeds of the same code, "
+        f"and small copies of the pictures in {IMAGES}",
     )
     return parser
 
@@ -174,6 +176,7 @@ def _train_all(example: Example, train: Callable[[Run], Mapping[str, float]], op
     training.write_json(options.out / "metrics.json", report)
     if options.store:
         _store(example, report)
+        _store_pictures(runs[0].pictures)
     pictures = [picture for run in runs for picture in run.pictures]
     for picture in pictures:
         print(f"picture: {picture}")
@@ -197,6 +200,16 @@ def _store(example: Example, report: dict[str, Any]) -> None:
         print(f"stored: seeds {', '.join(map(str, sorted(runs)))}")
         report["passed"] = _print_gates(example.gates, report["runs"], report["quick"])
     training.write_json(path, report)
+
+
+def _store_pictures(pictures: Sequence[Path]) -> None:
+    """Keep copies of pictures at README size; those that move are small already."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for picture in pictures:
+        if picture.suffix == ".png":
+            plots.reduced(picture, IMAGES / picture.name)
+        else:
+            replace_file(IMAGES / picture.name, picture.read_bytes())
 
 
 def _code(train: Callable[[Run], Mapping[str, float]]) -> str:

@@ -12,9 +12,10 @@ cannot be drawn, NaN among them, are refused.  matplotlib is imported at the fir
 >>> plots.save(made, "out/picture.png")  # doctest: +SKIP
 """
 
-from tinygen.plots.canvas import PALETTE, WIDTH, animation, figure, save
+from tinygen.plots.canvas import PALETTE, WIDTH, figure, save
 from tinygen.plots.curves import curves, histogram, roc_curve
 from tinygen.plots.images import image_grid, image_strip
+from tinygen.plots.movies import animation
 from tinygen.plots.planes import (
     contours,
     heat_map,
@@ -28,9 +29,10 @@ from tinygen.plots.planes import (
     vector_field,
     warped_grid,
 )
+from tinygen.plots.reduced import reduced
 
 __all__ = [
     "PALETTE", "WIDTH", "animation", "contours", "curves", "figure", "heat_map", "histogram", "hyperplanes",
-    "image_grid", "image_strip", "labelled_scatter", "lattice", "moved", "on_lattice", "roc_curve", "save", "scatter",
-    "trajectory", "vector_field", "warped_grid",
+    "image_grid", "image_strip", "labelled_scatter", "lattice", "moved", "on_lattice", "reduced", "roc_curve", "save",
+    "scatter", "trajectory", "vector_field", "warped_grid",
 ]  # fmt: skip
