@@ -60,6 +60,37 @@ def random_layer(name: str, dim: int, dtype: Any = np.float64) -> Any:
     return with_noise(layer, 1.0 if simple else 0.1 if isinstance(layer, flows.Flow) else 0.2, dim, dtype)
 
 
+def extreme_layer(name: str, dim: int) -> Any:
+    """The random layer with parameters at the edge of what it can be, whatever its parts are.
+
+    Planar layers have w·u ≪ −1 (w = 0 has tests of its own), the scales of all affine parts together lie between e^−6
+    and e^6, and networks give raw log-scales up to 10⁴ and more, so that almost every s = c tanh(·) is c or −c.
+    """
+    layer = random_layer(name, dim)
+    affine = [part for part in layer.modules() if hasattr(part, "log_scale")]
+    ends = np.where(np.arange(dim) % 2, -6.0, 6.0) / max(1, len(affine))
+    for part in layer.modules():
+        if isinstance(part, flows.Planar):
+            w = part.w.numpy()
+            part.u.assign(tg.tensor(part.u.numpy() - 1e3 * w / (w @ w)))
+        if part in affine:
+            part.log_scale.assign(tg.tensor(ends))
+            part.shift.assign(tg.tensor(10.0 * np.ones(dim)))
+        if isinstance(part, flows.BatchNorm):
+            part.log_scale.assign(tg.tensor(0.5 * ends))
+            part.running_var.assign(tg.tensor(np.exp(-ends)))
+            part.running_mean.assign(tg.tensor(-10.0 * np.ones(dim)))
+        if isinstance(part, flows.TriangularAffine):  # one column, for the inverse of a full one grows like 2^dim
+            part.below.assign(tg.tensor(np.where(np.arange(dim) == 0, 10.0, 0.0) * np.ones((dim, 1))))
+        if hasattr(part, "network"):
+            network = part.network
+            for last in (network[-1],) if isinstance(network, nn.Sequential) else (network.last, network.skip):
+                weight = last.weight.numpy().copy()
+                weight[len(weight) // 2 :] *= 1e5  # the half for the raw log-scales
+                last.weight.assign(tg.tensor(weight))
+    return layer
+
+
 def random_rows(dim: int, n: int = 12, scale: float = 2.0, seed: int = 1) -> Any:
     return tg.tensor(scale * np.random.default_rng(seed).normal(size=(n, dim)))
 
@@ -78,9 +109,41 @@ def assert_bijection(layer: Any, rows: Any, trip: float = 1e-10, jacobian: float
         np.testing.assert_allclose(log_det.numpy(), exact.numpy(), rtol=jacobian, atol=jacobian)
 
 
+def generating_jacobian(layer: Any, z: Any, x: Any) -> np.ndarray:
+    """∂x/∂z (N, dim, dim) by autodiff; where the generating map is sequential, through the inverse of its inverse's."""
+    if any(isinstance(part, flows.MaskedAutoregressive) for part in layer.modules()):
+        return np.linalg.inv(tg.jacobian(lambda v: layer.to_latent(v)[0], x, batch=True).numpy())
+    return np.asarray(tg.jacobian(lambda v: layer.to_data(v)[0], z, batch=True).numpy())
+
+
+def ill_condition(layer: Any, z: Any) -> float:
+    """How many times the condition number of the map exceeds 10⁴, or 1 if it does not.
+
+    The gates hold up to 10⁴ (LECTURES §0), and in proportion beyond: no one can invert better in float64.
+    """
+    matrices = generating_jacobian(layer, z, layer.to_data(z)[0])
+    return max(1.0, float(np.linalg.cond(matrices).max()) / 1e4)
+
+
 def log_density(flow: Any, x: np.ndarray) -> np.ndarray:
     with tg.no_grad():
         return np.asarray(flow.log_prob(tg.tensor(x)).numpy())
+
+
+def mass_by_sampling(layer: Any, dim: int, points: int, seed: int = 0) -> tuple[float, float]:
+    """∫ p(x) dx = ∫ p(f(z)) |det ∂f/∂z| dz by importance sampling, and its standard error.
+
+    z is drawn from N(0, 1.2² I), wider than the flow's own N(0, I): so are the points x = f(z).  The determinant is
+    autodiff's, of f or, where that is sequential, of its inverse; p, with the log-determinant of ``to_latent``, is the
+    only thing that the layer says itself.
+    """
+    z = 1.2 * np.random.default_rng(seed).normal(size=(points, dim))
+    log_proposal = -0.5 * (z**2).sum(axis=1) / 1.44 - 0.5 * dim * np.log(2.0 * np.pi * 1.44)
+    with tg.no_grad():
+        x, _ = layer.to_data(tg.tensor(z))
+    log_det = np.linalg.slogdet(generating_jacobian(layer, tg.tensor(z), x))[1]
+    weights = np.exp(log_density(flows.Flow([layer]), x.numpy()) + log_det - log_proposal)
+    return float(weights.mean()), float(weights.std() / np.sqrt(points))
 
 
 def mass(flow: Any, dim: int, points: int) -> float:
