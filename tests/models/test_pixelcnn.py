@@ -147,13 +147,17 @@ def test_a_step_follows_the_gradient_of_the_written_out_loss(name: str, device: 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_step_does_not_synchronise_and_comes_back_to_the_bit(name: str, device: str) -> None:
     model = make(name)
-    state = State(model, optim.Adam(model.parameters()), Batches(images(8), size=4, rng=Generator(0)))
+    batches, average = Batches(images(8), size=4, rng=Generator(0)), optim.ExponentialMovingAverage(model, 0.5)
+    state = State(model, optim.Adam(model.parameters()), batches, average)
     step(state)
+    before = [parameter.numpy().copy() for parameter in average.module.parameters()]
     saved = snapshot(state)
     with no_sync():
         step(state)
     after = [parameter.numpy().copy() for parameter in model.parameters()]
     assert {array.dtype for array in after} == {np.dtype(np.float32)}
+    for found, earlier, latest in zip(average.module.parameters(), before, after, strict=True):
+        np.testing.assert_allclose(found.numpy(), (earlier + latest) / 2, rtol=1e-5, atol=1e-6)  # float32
     restore(state, saved)
     step(state)
     for found, expected in zip(model.parameters(), after, strict=True):

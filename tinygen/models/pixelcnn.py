@@ -145,12 +145,14 @@ class GatedPixelCNN(RasterModel):
         shapes = [(1, reach, 1)] + [(channels, 1, dilation) for dilation in dilations]
         self.vertical = nn.ModuleList(VerticalLayer(inputs, channels, *shape, rng=rng) for inputs, *shape in shapes)
         self.horizontal = nn.ModuleList(HorizontalLayer(inputs, channels, *shape, rng=rng) for inputs, *shape in shapes)
-        self.head = nn.Sequential(
-            nn.ReLU(), nn.Conv2d(channels, channels, 1, rng=rng), nn.ReLU(), nn.Conv2d(channels, levels, 1, rng=rng)
-        )
+        last = nn.Conv2d(channels, levels, 1, rng=rng)
+        self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(channels, channels, 1, rng=rng), nn.ReLU(), last)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_uniform_(rng, layer.weight)
+        # All levels about equally likely at first.  Certain and wrong, it would begin with a gradient a hundred times
+        # the later ones, which Adam's second moment remembers for a thousand steps.
+        nn.init.normal_(rng, last.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.along(x, self.above(x[:, :, :-1]))
@@ -238,11 +240,12 @@ class MADE(RasterModel):
 
 @dataclass
 class State:
-    """All that a training step reads and changes."""
+    """All that a training step reads and changes.  ``average`` follows the model."""
 
     model: RasterModel
     optimizer: optim.Optimizer
     batches: Batches
+    average: optim.ExponentialMovingAverage[RasterModel] | None = None
 
 
 def step(state: State) -> Mapping[str, Tensor]:
@@ -250,6 +253,8 @@ def step(state: State) -> Mapping[str, Tensor]:
     (x,) = state.batches.next()
     loss = -tg.mean(state.model.pixel_log_prob(x))
     state.optimizer.minimize(loss)
+    if state.average is not None:
+        state.average.update()
     return {"NLL": loss}
 
 
