@@ -1,6 +1,6 @@
 """PixelCNN on a random field of known entropy: how near it comes, and what a stack of masked convolutions cannot see.
 
-python examples/pixelcnn_field.py           two networks, about 2 minutes
+python examples/pixelcnn_field.py           two networks, about 3 minutes
 python examples/pixelcnn_field.py --quick   less than a minute
 """
 
@@ -35,9 +35,10 @@ def gates(name: str, never_seen: Gate) -> tuple[Gate, ...]:
     """What each of the two networks must reach."""
     return (
         # Held-out fields below .507 cost less than their entropy .51659: the network sees what it predicts.
-        Gate(f"{name}: held-out NLL", "nats per pixel", at_least=0.507),
+        Gate(f"{name}: held-out NLL", "nats per pixel", never_below=0.507),
         Gate(f"{name}: excess over the truth", "nats per pixel", at_most=0.005),
         Gate(f"{name}: slope in the pixel itself or later ones", at_most=0.0, exact=True),
+        # The chance of 30,000 samples alone makes about 0.5 of these %, and seldom 1; the rest is the network.
         Gate(f"{name}: pair statistics of samples, error", "%", at_most=2.0),
         never_seen,
     )
@@ -64,7 +65,7 @@ class Trained:
 
 
 def train(run: Run) -> dict[str, float]:
-    images = FIELD.sample(run.rng.spawn("images"), 100_000)
+    images = FIELD.sample(run.rng.spawn("images"), 200_000)
     held_out = FIELD.sample(run.rng.spawn("held out"), 5_000)
     models = {
         "plain": PlainPixelCNN(channels=8, layers=5, rng=run.rng.spawn("plain")),
@@ -73,16 +74,16 @@ def train(run: Run) -> dict[str, float]:
     trained = {name: learn(run, name, model, images, held_out) for name, model in models.items()}
     measured: dict[str, float] = {}
     for name, one in trained.items():
-        measured |= {f"{name}: {key}": value for key, value in judge(one, held_out, images).items()}
-    draw(trained, held_out, images, run.picture("pixelcnn_field.png"))
+        measured |= {f"{name}: {key}": value for key, value in judge(one, held_out).items()}
+    draw(trained, held_out, run.picture("pixelcnn_field.png"))
     return measured
 
 
 def learn(run: Run, name: str, model: RasterModel, images: Tensor, held_out: Tensor) -> Trained:
     """Maximum likelihood; the reports have the excess −log q + log p on some held-out fields."""
-    rng, steps = run.rng.spawn(f"train {name}"), run.choose(quick=500, full=1000)
+    rng, steps = run.rng.spawn(f"train {name}"), run.choose(quick=800, full=3000)
     batches = tg.data.Batches(images, size=64, rng=rng.spawn("batches"))
-    state = State(model, optim.Adam(model.parameters(), lr=optim.cosine(5e-3, steps, 1e-4)), batches)
+    state = State(model, optim.Adam(model.parameters(), lr=optim.cosine(5e-3, steps)), batches)
 
     def report(state: State) -> Mapping[str, float]:
         return {"excess": excess(state.model, held_out)}
@@ -99,9 +100,9 @@ def excess(model: RasterModel, x: Tensor) -> float:
     return float(np.mean(FIELD.log_prob(x).numpy() - log_q)) / SIDE**2
 
 
-def judge(one: Trained, held_out: Tensor, images: Tensor) -> dict[str, float]:
+def judge(one: Trained, held_out: Tensor) -> dict[str, float]:
     """The figures of the gates of either network."""
-    found, true = pair_statistics(one.samples), pair_statistics(images)
+    found, true = pair_statistics(moments(one.samples)), pair_statistics(true_moments())
     sways = one.influence.reshape(SIDE**2, SIDE**2)  # rows and columns in raster order
     return {
         "held-out NLL": -float(np.mean(evaluate(one.model, held_out))),
@@ -112,23 +113,50 @@ def judge(one: Trained, held_out: Tensor, images: Tensor) -> dict[str, float]:
     }
 
 
-def pair_statistics(x: Tensor) -> dict[str, float]:
-    """E s t over all pairs of spins ±1 that are neighbours, for each kind of neighbour."""
-    spins = 2.0 * x.numpy()[:, 0] - 1.0
+def pair_statistics(moments: np.ndarray) -> dict[str, float]:
+    """The mean of E s t over all pairs of spins that are neighbours, for each kind of neighbour."""
+    row, column = np.mgrid[:SIDE, :SIDE]
     means = {}
     for name, (down, right) in NEIGHBOURS.items():
-        above, below = spins[:, : SIDE - down], spins[:, down:]
-        if right < 0:
-            above, below = below, above
-        left, other = above[:, :, : SIDE - abs(right)], below[:, :, abs(right) :]
-        means[name] = float(np.mean(left * other))
+        inside = (row + down < SIDE) & (column + right >= 0) & (column + right < SIDE)
+        i, j = row[inside], column[inside]
+        means[name] = float(moments[i, j, i + down, j + right].mean())
     return means
+
+
+def moments(x: Tensor) -> np.ndarray:
+    """Means of s t for all pairs of spins ±1 of fields x: (8, 8, 8, 8)."""
+    spins = 2.0 * x.numpy().reshape(len(x), SIDE**2).astype(np.float64) - 1.0
+    return (spins.T @ spins / len(x)).reshape((SIDE,) * 4)
+
+
+def true_moments() -> np.ndarray:
+    """The same of the field itself, exactly: its rows are a Markov chain with 2⁸ states."""
+    rows = 2.0 * (np.arange(2**SIDE)[:, None] >> np.arange(SIDE) & 1) - 1.0
+    left = np.pad(rows[:, :-1], ((0, 0), (1, 0)))
+
+    def chances(above: np.ndarray) -> np.ndarray:
+        """Of each next row (…, 256) after rows ``above`` (…, 8)."""
+        logits = FIELD.coupling * (left + above[..., None, :])
+        chance: np.ndarray = np.exp(-np.logaddexp(0.0, -rows * logits).sum(axis=-1))
+        return chance
+
+    law, after = chances(np.zeros(SIDE)), chances(rows)
+    found = np.empty((SIDE,) * 4)
+    for i in range(SIDE):
+        joint = np.diag(law)  # of row i and row k
+        for k in range(i, SIDE):
+            found[i, :, k] = rows.T @ joint @ rows
+            found[k, :, i] = found[i, :, k].T
+            joint = joint @ after
+        law = law @ after
+    return found
 
 
 # --- pictures ----------------------------------------------------------------------------------------------------
 
 
-def draw(trained: Mapping[str, Trained], held_out: Tensor, images: Tensor, path: Path) -> Path:
+def draw(trained: Mapping[str, Trained], held_out: Tensor, path: Path) -> Path:
     """Above: how near the networks come to the truth.  Below: what they see of it."""
     figure, (upper, lower) = plots.figure(2, 4, (15.0, 7.4))
     figure.set_layout_engine("constrained", w_pad=0.12)
@@ -139,9 +167,9 @@ def draw(trained: Mapping[str, Trained], held_out: Tensor, images: Tensor, path:
     upper[0].set(yscale="log", ylim=(3e-5, 0.1))
     upper[0].set(title="Held-out NLL above the entropy", xlabel="step", ylabel="nats per pixel")
     upper[0].legend(frameon=False)
-    plots.image_grid(upper[1], images[:36], 6, "Fields of the truth")
+    plots.image_grid(upper[1], held_out[:36], 6, "Fields of the truth")
     plots.image_grid(upper[2], trained["gated"].samples[:36], 6, "Samples of the gated network")
-    draw_pairs(upper[3], {"truth": images, **{name: one.samples for name, one in trained.items()}})
+    draw_pairs(upper[3], {"truth": true_moments(), **{name: moments(one.samples) for name, one in trained.items()}})
     for axes, (name, one) in zip(lower, trained.items(), strict=False):
         draw_receptive_field(axes, one.influence, (6, 1), name)
     draw_logits(lower[2], trained["gated"].model, held_out[:20])
@@ -149,12 +177,12 @@ def draw(trained: Mapping[str, Trained], held_out: Tensor, images: Tensor, path:
     return plots.save(figure, path)
 
 
-def draw_pairs(axes: Axes, sources: Mapping[str, Tensor]) -> None:
+def draw_pairs(axes: Axes, sources: Mapping[str, np.ndarray]) -> None:
     """Correlations of neighbours, of the truth and of samples."""
-    for number, (name, x) in enumerate(sources.items()):
+    for number, (name, found) in enumerate(sources.items()):
         places = np.arange(len(NEIGHBOURS)) + 0.27 * (number - 1)
         colour = plots.PALETTE[(2, 0, 1)[number]]  # the networks as in the curves
-        axes.bar(places, list(pair_statistics(x).values()), 0.25, color=colour, label=name)
+        axes.bar(places, list(pair_statistics(found).values()), 0.25, color=colour, label=name)
     axes.set_xticks(range(len(NEIGHBOURS)), [name.replace(" ", "\n") for name in NEIGHBOURS])
     axes.set(title="Pairs of neighbours", ylabel="mean product of spins")
     axes.legend(frameon=False)
