@@ -76,7 +76,7 @@ def game(
     generator: nn.Module,
     discriminator: nn.Module,
     real: Source,
-    labels: Callable[[Generator], Tensor],
+    labels: Source,
     prior: Callable[[Generator], Tensor],
     rate: optim.Schedule,
     penalty: Penalty,
@@ -90,7 +90,7 @@ def game(
         prior,
         rng.spawn("noise"),
         penalties=[penalty],
-        labels=Draws(labels, rng=rng.spawn("labels")),
+        labels=labels,
         average=optim.ExponentialMovingAverage(generator, 0.99),
     )
 
@@ -133,7 +133,7 @@ def on_the_plane(run: Run, name: str, *, told: bool) -> Trained:
         Labelled(perceptron((2 + PAIRS, *hidden, 2), rng=rng.spawn("generator")), PAIRS),
         Labelled(critic, PAIRS) if told else Untold(critic),
         Draws(real, rng=rng.spawn("data")),
-        lambda rng: rng.integers(0, PAIRS, batch),
+        Draws(lambda rng: rng.integers(0, PAIRS, batch), rng=rng.spawn("labels")),
         normal_prior(batch, 2),
         optim.cosine(3e-3, steps, end=6e-5),
         R1(0.3),
@@ -175,7 +175,7 @@ def on_digits(run: Run) -> Trained:
         Labelled(nn.Sequential(pixels, nn.Sigmoid()), DIGITS),
         Projection(features, 256, DIGITS, rng=rng.spawn("projection")),
         tg.data.Batches(training.images.reshape(-1, PIXELS), training.labels, size=batch, rng=rng.spawn("batches")),
-        lambda rng: rng.integers(0, DIGITS, batch),
+        tg.data.Batches(training.labels, size=batch, rng=rng.spawn("labels")),  # as often as in the data
         normal_prior(batch, LATENT),
         optim.cosine(1e-3, steps, end=5e-5),
         R1(0.1, every=4),

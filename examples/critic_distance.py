@@ -1,9 +1,10 @@
 """A critic as a measure of distance: what WGAN-GP learns on the line, where the best critic is known exactly.
 
-Penalised critics start with the wrong sign; a penalty of full weight from the first step keeps most of them there.
+A critic starts with the right sign or the wrong one, as chance has it.  Where λ rises, it finds its side even from
+the wrong one; a penalty of full weight from the first step keeps it where it began.
 
-python examples/critic_distance.py            five critics, and five seeds of the trap; about 30 seconds
-python examples/critic_distance.py --quick    three seeds of the trap
+python examples/critic_distance.py            seven critics, and six starts of the trap; about 40 seconds
+python examples/critic_distance.py --quick    three starts of the trap
 """
 
 from __future__ import annotations
@@ -39,11 +40,15 @@ EXAMPLE = Example(
     models=("tinygen/models/gan.py", "tinygen/adversarial/penalties.py"),
     gates=(
         *(Gate(f"gap at distance {m:g} / best", at_least=0.98, at_most=1.02, exact=True) for m in SHIFTS),
-        Gate("normalised critic's gap / W1", at_most=1.0, exact=True),  # above 1, it would not be 1-Lipschitz
+        # In all reports of all distances; above 1, a critic would not be 1-Lipschitz.
+        Gate("normalised critics' largest gap / W1", at_least=0.5, never_above=1.0),
         Gate("normalised critic's steepest of 10,000 pairs", at_most=1.001, exact=True),
         Gate("error of the trained critic's spectral norms", at_most=0.02, exact=True),
-        Gate("error of the spectral norm after 15 power steps", at_most=0.02, exact=True),
-        Gate("critics that stay on the wrong side without a ramp", "share", at_least=0.6),
+        *(
+            Gate(f"median error of 100 random {kind} spectral norms, 15 power steps", at_most=0.02)
+            for kind in ("matrices'", "kernels'")
+        ),
+        Gate("critics that end on the side where they began, without a ramp", "share", at_least=(0.6, 0.8)),
     ),
 )
 
@@ -58,25 +63,36 @@ def train(run: Run) -> dict[str, float]:
         critics[f"penalty, {m:g}"], gaps[f"{m:g}"] = learn(run, f"penalty {m:g}", network, m, [ramped])
         measured[f"gap at distance {m:g} / best"] = gap(critics[f"penalty, {m:g}"], m) / best_gap(m)
 
-    normalised = critic(run.rng.spawn("normalised"))
-    for layer in normalised:
-        if isinstance(layer, nn.Linear):
-            nn.spectral_norm(layer, rng=run.rng.spawn("power iteration"))
-    critics["normalised"], _ = learn(run, "normalised", normalised, 2.0)
-    measured["normalised critic's gap / W1"] = gap(critics["normalised"], 2.0) / 2.0
+    ratios: list[float] = []
+    for m in SHIFTS:
+        normalised = normalised_critic(run.rng.spawn(f"normalised {m:g}"))
+        critics[f"normalised, {m:g}"], history = learn(run, f"normalised {m:g}", normalised, m)
+        ratios += [report["gap"] / m for report in history]
+        measured[f"normalised critic's gap at distance {m:g} / W1"] = ratios[-1]
+    measured["normalised critics' largest gap / W1"] = max(ratios)
     measured["normalised critic's steepest of 10,000 pairs"] = steepest(normalised, run.rng.spawn("pairs"))
-    layers = [layer for layer in normalised if isinstance(layer, nn.Linear)]
-    measured["error of the trained critic's spectral norms"] = max(spectral_error(layer) for layer in layers)
-    measured["error of the spectral norm after 15 power steps"] = power_error(run.rng.spawn("matrices"))
+    with nn.evaluating(normalised):
+        errors = [spectral_error(layer) for layer in normalised if isinstance(layer, nn.Linear)]
+    measured["error of the trained critic's spectral norms"] = max(errors)
+    for kind, layer in (
+        ("matrices'", nn.Linear(128, 64, rng=run.rng.spawn("matrices"))),
+        ("kernels'", nn.Conv2d(16, 32, 3, rng=run.rng.spawn("kernels"))),
+    ):
+        of_random = power_errors(layer, run.rng.spawn(kind))
+        measured[f"median error of 100 random {kind} spectral norms, 15 power steps"] = float(np.median(of_random))
+        measured[f"share of 100 random {kind} spectral norms within 2 %"] = float(np.mean(of_random < 0.02))
     critics["clipped"], _ = learn(run, "clipped", critic(run.rng.spawn("clipped")), 2.0, clip=0.1)
     measured["clipped critic's gap / W1"] = gap(critics["clipped"], 2.0) / 2.0
 
     trap = []
-    for number in range(run.choose(quick=3, full=5)):
+    stayed = []
+    for number in range(run.choose(quick=3, full=6)):
         constant = GradientPenalty(run.rng.spawn(f"constant penalty {number}"), weight=WEIGHT)
-        network = on_the_wrong_side(critic(run.rng.spawn(f"constant {number}")), 2.0)
+        network = critic(run.rng.spawn(f"constant {number}"))
+        start = gap(scores(network), 2.0)
         trap.append(learn(run, f"constant {number}", network, 2.0, [constant])[1])
-    measured["critics that stay on the wrong side without a ramp"] = float(np.mean([h[-1]["gap"] < 0.0 for h in trap]))
+        stayed.append(start * trap[-1][-1]["gap"] > 0.0)
+    measured["critics that end on the side where they began, without a ramp"] = float(np.mean(stayed))
     draw(gaps, trap, critics, run.picture("critic_distance.png"))
     return measured
 
@@ -96,6 +112,15 @@ def critic(rng: Generator) -> nn.Sequential:
     )
 
 
+def normalised_critic(rng: Generator) -> nn.Sequential:
+    """Each weight divided by its spectral norm (WGAN-6)."""
+    network = critic(rng)
+    for layer in network:
+        if isinstance(layer, nn.Linear):
+            nn.spectral_norm(layer, rng=rng.spawn("power iteration"))
+    return network
+
+
 def on_the_wrong_side(network: nn.Sequential, m: float) -> nn.Sequential:
     """The critic, with its sign changed if it starts with higher scores for data than for fakes."""
     if gap(scores(network), m) > 0.0:
@@ -111,11 +136,15 @@ def learn(
     rng = run.rng.spawn(name)
     generator = Affine(m, 1.0)
     cosine = optim.cosine(2e-3, int(0.7 * STEPS))
+    rate = lambda step: cosine(max(0, step - int(0.3 * STEPS)))  # noqa: E731
     state = State(
         generator,
         network,
         optim.SGD(generator.parameters(), lr=0.0),
-        optim.Adam(network.parameters(), lr=lambda step: cosine(max(0, step - int(0.3 * STEPS))), betas=(0.5, 0.9)),
+        # A momentum would go on pushing clipped weights against their limit.
+        optim.RMSprop(network.parameters(), lr=rate)
+        if clip
+        else optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.9)),
         Draws(lambda rng: Normal(0.0, 1.0).sample(rng, (BATCH, 1)), rng=rng.spawn("data")),
         normal_prior(BATCH, 1),
         rng.spawn("noise"),
@@ -127,14 +156,15 @@ def learn(
         state, discriminator_step, STEPS, name=name, every=25, watch="gap",
         evaluate=lambda state: {"gap": gap(scores(state.discriminator), m)},
     )  # fmt: skip
-    return scores(network.eval()), history
+    return scores(network), history
 
 
 @tg.no_grad()
 def scores(network: nn.Module) -> np.ndarray:
     """The critic on LINE (points,)."""
-    values: np.ndarray = network(tg.tensor(LINE[:, None], dtype=np.float32)).numpy()[:, 0].astype(np.float64)
-    return values
+    with nn.evaluating(network):
+        values: np.ndarray = network(tg.tensor(LINE[:, None], dtype=np.float32)).numpy()[:, 0]
+    return values.astype(np.float64)
 
 
 @tg.no_grad()
@@ -142,27 +172,30 @@ def steepest(network: nn.Module, rng: Generator) -> float:
     """The largest |f(x) − f(y)| / |x − y| of 10,000 random pairs (WGAN-7)."""
     x, y = (rng.uniform((10_000, 1), -8.0, 10.0) for _ in range(2))
     far = tg.maximum(tg.abs(x - y), 1e-2)  # nearer pairs would show the rounding of float32
-    return float(tg.max(tg.abs(network(x) - network(y)) / far))
+    with nn.evaluating(network):
+        return float(tg.max(tg.abs(network(x) - network(y)) / far))
 
 
-def spectral_error(layer: nn.Linear) -> float:
-    """How far the largest singular value of a normalised weight is from 1, by the SVD (WGAN-6)."""
-    return abs(float(np.linalg.norm(layer.weight.numpy(), ord=2)) - 1.0)
+def spectral_error(layer: nn.Linear | nn.Conv2d) -> float:
+    """How far the largest singular value of a normalised weight, as a matrix, is from 1, by the SVD (WGAN-6)."""
+    weight = layer.weight.numpy()
+    return abs(float(np.linalg.norm(weight.reshape(len(weight), -1), ord=2)) - 1.0)
 
 
-def power_error(rng: Generator) -> float:
-    """The median of that error over 100 normal matrices, after 15 power steps from unrelated vectors (WGAN-8).
+def power_errors(layer: nn.Linear | nn.Conv2d, rng: Generator) -> np.ndarray:
+    """That error of 100 normal weights (100,), after 15 power steps from unrelated vectors (WGAN-8).
 
-    The worst of them are some 5 % off, those whose two largest singular values lie close together: in training, where
-    weights move slowly and the vectors follow them, one step for each new weight is enough.
+    A quarter of them are more than 2 % off, the worst some 10 %: those whose two largest singular values lie close
+    together, from where no power iteration comes away soon.  In training, where weights move slowly and the vectors
+    follow them, one step for each new weight is enough.
     """
-    layer = nn.spectral_norm(nn.Linear(128, 64, rng=rng), n_power_iterations=15, rng=rng)
+    nn.spectral_norm(layer, n_power_iterations=15, rng=rng)
     weight = dict(layer.named_parameters())["weight_orig"]
     errors = []
     for _ in range(100):
-        weight.assign(rng.normal((64, 128)).data)
+        weight.assign(rng.normal(weight.shape).data)
         errors.append(spectral_error(layer))
-    return float(np.median(errors))
+    return np.array(errors)
 
 
 # --- what is known -----------------------------------------------------------------------------------------------
@@ -213,7 +246,7 @@ def draw(gaps: dict[str, History], trap: list[History], critics: dict[str, np.nd
     left.set(title="λ rises: gaps come to the optimum (dashed)", ylabel="E f(x) − E f(G(z))")
 
     for number, history in enumerate(trap):
-        over_steps(right, history, f"seed {number}")
+        over_steps(right, history, f"start {number + 1}")
     right.axhline(best_gap(2.0), color="k", linestyle="--", linewidth=1.0)
     right.set(title="The trap: λ = 10 from the first step, distance 2", ylabel="E f(x) − E f(G(z))")
 
@@ -225,7 +258,7 @@ def draw(gaps: dict[str, History], trap: list[History], critics: dict[str, np.nd
         axes.set(title=title, xlabel="x")
     for name, key in (
         ("gradient penalty", "penalty, 2"),
-        ("spectral norm", "normalised"),
+        ("spectral norm", "normalised, 2"),
         ("clipped at 0.1", "clipped"),
     ):
         values = critics[key]

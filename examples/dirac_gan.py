@@ -50,7 +50,7 @@ def train(run: Run) -> dict[str, float]:
     growth = radii["WGAN"][1:] / radii["WGAN"][:-1]
     found = np.array([DiracGAN(non_saturating, R1(float(gamma))).eigenvalues() for gamma in GAMMAS])
     errors = [np.abs(found - np.array([eigenvalues(gamma, 0.5) for gamma in GAMMAS])).max()]
-    # Without a penalty the players circle; noise of variance σ² acts like R1 with γ = σ² / 2.
+    # Without a penalty the linear part of the game circles; noise of variance σ² acts like R1 with γ = σ² / 2.
     theory = {
         "GAN": (0.0, 0.5),
         "Non-saturating GAN": (0.0, 0.5),

@@ -44,7 +44,9 @@ EXAMPLE = Example(
         Gate("RMSE of 3 + 1 classes", at_most=0.02),
         Gate("D(G) of a good discriminator", at_most=0.01),
         Gate("saturating / non-saturating gradient", at_most=0.01),
-        # For each fake it is D / (1 - D), and so below 1e-2 where D(G) is; 1e-6 is rounding in float32.
+        # The ratio follows the mean of D(G) below 1e-2 within a few of the 30 or 60 reports.
+        Gate("reports with D(G) below 0.01, but not yet their ratio", at_most=5),
+        # For each fake it is D / (1 - D), and so below 1e-2 where D is below 0.0099; 1e-6 is rounding in float32.
         Gate("relative error of D / (1 - D), their ratio at each fake", at_most=1e-6, exact=True),
         Gate("error of the gradient of KL(q|p) - 2 JS", at_most=1e-5, exact=True),
         Gate("slope of JS at distance 4", "nats", at_most=1e-6, exact=True),
@@ -68,6 +70,7 @@ def train(run: Run) -> dict[str, float]:
     classes, class_error = learn_classes(run, q)
     slopes = vanishing_gradients(run)
     first = next((report for report in slopes if report["D(G)"] < 0.01), slopes[-1])
+    late = sum(r["D(G)"] < 0.01 <= r["saturating"] / r["non-saturating"] for r in slopes)
     identity = generator_gradients(np.linspace(-2.0, 3.0, 26))
     sliding = slide(np.linspace(0.0, 4.0, 81))
 
@@ -84,6 +87,7 @@ def train(run: Run) -> dict[str, float]:
         "D(G) of a good discriminator": slopes[-1]["D(G)"],
         "saturating / non-saturating gradient": slopes[-1]["saturating"] / slopes[-1]["non-saturating"],
         "their ratio when the mean of D(G) falls below 0.01": first["saturating"] / first["non-saturating"],
+        "reports with D(G) below 0.01, but not yet their ratio": float(late),
         "relative error of D / (1 - D), their ratio at each fake": max(report["error"] for report in slopes),
         "error of the gradient of KL(q|p) - 2 JS": float(np.abs(identity.frozen - identity.divergence).max()),
         "slope of JS at distance 4": float(np.diff(sliding.js)[-1] / np.diff(sliding.distance)[-1]),
@@ -178,7 +182,7 @@ def vanishing_gradients(run: Run) -> list[dict[str, float]]:
 
     At each fake their ratio is D / (1 − D), for the slopes of the logit are the same ("error" is what is missing).
     The ratio of the whole gradients is an average of these with weights that are larger where D is: it falls below
-    1e-2 a few steps after the mean of D(G) has.
+    1e-2 a little after the mean of D(G) has.
     """
     steps = run.choose(quick=300, full=600)
     state = game(run.rng.spawn("apart"), steps, minimax, data=(0.0, 0.5), fakes=(4.0, 0.5))
@@ -334,8 +338,8 @@ def animate(sliding: Sliding, path: Path) -> None:
             left.fill_between(x, q, color=plots.PALETTE[1], alpha=0.3, label="generator q")
             logit = 0.5 * ((x - sliding.distance[count - 1]) ** 2 - x**2) / 0.25**2
             left.plot(x, 1.0 / (1.0 + np.exp(np.clip(-logit, -700.0, 700.0))), "k", label="D* = p / (p + q)")
-            left.set(title="A perfect D is flat at the fakes", xlabel="x", ylim=(-0.05, 1.9))
-            left.legend(frameon=False, loc="upper right")
+            left.set(title="Far apart, a perfect D is flat at the fakes", xlabel="x", ylim=(-0.05, 2.2))
+            left.legend(frameon=False, loc="upper center", ncols=3, fontsize=8, columnspacing=1.0, handlelength=1.2)
             draw_measures(right, sliding, count)
             frame()
 

@@ -139,8 +139,8 @@ def with_others(
     history = run.train(
         state, step, steps, name=name, evaluate=tested(model, task), every=steps // 10, watch="accuracy"
     )
-    with tg.no_grad():
-        samples = generator.eval()(rng.spawn("shown").normal((400, latent))).numpy()
+    with tg.no_grad(), nn.evaluating(generator):
+        samples = generator(rng.spawn("shown").normal((400, latent))).numpy()
     return Learned(model, history, samples)
 
 

@@ -60,6 +60,8 @@ class Gate:
     def threshold(self, *, quick: bool) -> str:
         """The bounds in words."""
         low, high = self.bounds(quick=quick)
+        if math.isinf(low) and math.isinf(high):
+            return "any"  # the other mode has the bound
         if math.isinf(high):
             return f"≥ {low:g}"
         return f"≤ {high:g}" if math.isinf(low) else f"{low:g} … {high:g}"

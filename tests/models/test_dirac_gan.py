@@ -58,6 +58,15 @@ def test_eigenvalues_without_damping_are_imaginary(device: str) -> None:
         np.testing.assert_allclose(game.eigenvalues(), [size * 1j, -size * 1j], atol=1e-12)
 
 
+def test_who_circles_and_who_comes_nearer(device: str) -> None:
+    """½ d(θ² + ψ²)/dt = (θ, ψ) · v: 0 in the minimax and the Wasserstein game, −θψ tanh(θψ/2) in the non-saturating."""
+    points = np.random.default_rng(0).uniform(-3.0, 3.0, (50, 2))
+    product = points.prod(axis=1)
+    for game, nearer in ((minimax, 0.0), (wasserstein, 0.0), (non_saturating, -product * np.tanh(product / 2.0))):
+        field = DiracGAN(game).field(tg.tensor(points)).detach().numpy()
+        np.testing.assert_allclose((points * field).sum(axis=1), nearer, rtol=0.0, atol=1e-13)
+
+
 @pytest.mark.host
 @pytest.mark.parametrize("h", [0.01, 0.1, 0.5])
 def test_simultaneous_steps_on_the_bilinear_game_grow(h: float) -> None:

@@ -3,8 +3,10 @@
     data δ₀,   generator δ_θ,   discriminator with logit D(x) = ψ x
 
 Two numbers (θ, ψ) and a saddle at (0, 0).  The *field* says where both players' gradients point, v = (−∂L_G/∂θ,
-−∂L_D/∂ψ).  The eigenvalues of its Jacobian at the saddle decide whether small steps end there: real parts below 0 do,
-imaginary ones circle for ever, and simultaneous steps of size h then grow by |1 + hλ| each (GAN-9).
+−∂L_D/∂ψ).  The eigenvalues λ of its Jacobian at the saddle say what its linear part does there: with real parts below
+0 small steps end at the saddle; with imaginary ones it circles, and simultaneous steps of size h grow by |1 + hλ| each.
+Where it circles, the rest decides.  The minimax and the Wasserstein game circle for ever, d(θ² + ψ²)/dt = 0, and spiral
+outward in simultaneous steps (GAN-9); the non-saturating game comes slowly nearer, with −2 θψ tanh(θψ/2).
 
 Departures from the paper: real data have the high logits here, and R1 has the factor ½ of WGAN-5.  Instance noise is
 averaged over exactly, by Gauss–Hermite nodes, so that the field is one of numbers and not of chance.
