@@ -30,9 +30,10 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return raised / raised.sum(axis=1, keepdims=True)
 
 
-def test_shapes_dtype_and_saved_parameters(device: str) -> None:
-    model, other = (convolutional(10, 4, rng=Generator(seed)).eval() for seed in (0, 1))
-    x = Generator(2).uniform((3, 1, 16, 16))
+@pytest.mark.parametrize("size", [16, 28, 30])
+def test_shapes_dtype_and_saved_parameters(size: int, device: str) -> None:
+    model, other = (convolutional(10, 4, size=size, rng=Generator(seed)).eval() for seed in (0, 1))
+    x = Generator(2).uniform((3, 1, size, size))
     logits = model(x)
     assert (logits.shape, logits.dtype, logits.device) == ((3, 10), np.float32, device)
     other.load_state_dict(model.state_dict())

@@ -7,14 +7,14 @@ import pytest
 
 import tinygen as tg
 from tinygen import metrics, nn, optim, training
-from tinygen.adversarial import R1
 from tinygen.models import classifier, gan
-from tinygen.models.dcgan import Discriminator, Generator, generate
+from tinygen.models.dcgan import Discriminator, Generator
+from tinygen.models.dcgan_digits import CLASSES, digit_game, drawn
 from tinygen.random import Generator as Stream
 
 pytestmark = [pytest.mark.train, pytest.mark.host]
 
-BATCH, LATENT, CLASSES = 64, 16, 10
+BATCH, LATENT = 64, 16
 
 
 def trained_classifier(images: np.ndarray, labels: np.ndarray, rng: Stream) -> nn.Module:
@@ -37,23 +37,10 @@ def drawings(seed: int, steps: int = 800) -> tuple[float, float, float, float]:
 
     generator = Generator(8, LATENT, (32, 16), classes=CLASSES, noise=True, rng=rng.spawn("generator"))
     discriminator = Discriminator(8, (16, 32), classes=CLASSES, pooling=True, rng=rng.spawn("discriminator"))
-    rate = optim.cosine(2e-3, steps, end=2e-4)
-    state = gan.State(
-        generator,
-        discriminator,
-        optim.Adam(generator.parameters(), lr=rate, betas=(0.0, 0.99)),
-        optim.Adam(discriminator.parameters(), lr=rate, betas=(0.0, 0.99)),
-        tg.data.Batches(digits.images, digits.labels, size=BATCH, rng=rng.spawn("data")),
-        gan.normal_prior(BATCH, LATENT),
-        rng.spawn("noise"),
-        penalties=[R1(0.1, every=8)],
-        labels=tg.data.Batches(digits.labels, size=BATCH, rng=rng.spawn("labels")),
-        average=optim.ExponentialMovingAverage(generator, 0.99),
-    )
+    state = digit_game(generator, discriminator, digits, steps, rng=rng)
     training.run(state, gan.step, steps, progress=False)
 
-    asked = np.arange(1000) % CLASSES
-    images = generate(state.average.module, rng.normal((1000, LATENT)), tg.tensor(asked)).numpy()
+    images, asked = drawn(rng, state, 1000)
     seen = classifier.probabilities(judge, tg.tensor(images)).argmax(axis=1)
     shares = np.bincount(seen, minlength=CLASSES) / len(seen)
     distance = metrics.energy_distance(images.reshape(-1, 64), digits.images[:1000].reshape(-1, 64))

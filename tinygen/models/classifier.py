@@ -34,7 +34,7 @@ Score = Callable[[Tensor], Tensor]
 def convolutional(
     classes: int = 10, channels: int = 32, *, size: int = 16, rng: Generator | None = None
 ) -> nn.Sequential:
-    """Two convolutions with pooling, two dense layers; for images (N, 1, size, size), ``size`` a multiple of 4."""
+    """Two convolutions with pooling, two dense layers; for images (N, 1, size, size)."""
     return nn.Sequential(
         nn.Conv2d(1, channels, 3, padding=1, rng=rng),
         nn.ReLU(),
