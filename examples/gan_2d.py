@@ -42,8 +42,8 @@ EXAMPLE = Example(
         Gate("hard ring, R1: good samples", at_least=(0.4, 0.7), at_most=0.9889),
         Gate("hard ring, R1: KL of the modes", "nats", at_most=0.02),
         # What is lost without the penalty are modes; the share of good samples may be high all the same.
-        # --quick is too short for most of them to be lost, but they are served unevenly: KL .078 … .33 over seeds 0 … 4,
-        # with R1 it is below .004.
+        # --quick is too short to lose most of them, but they are served unevenly: KL .078 … .33 over seeds 0 … 4,
+        # with R1 below .004.
         Gate("hard ring, no penalty: modes", "of 8", at_most=(math.inf, 7)),
         Gate("hard ring, no penalty: KL of the modes", "nats", at_least=(0.03, 0.1)),
     ),
