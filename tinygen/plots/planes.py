@@ -273,11 +273,12 @@ def warped_grid(axes: Axes, nodes: Values, *, every: int = 1, title: str = "", n
 
 
 def moved(axes: Axes, nodes: Values, points: Values, *, every: int = 1, title: str = "") -> None:
-    """A grid (R, C, 2) and points (N, 2) where a map took them, in a frame that holds all but a few of the points."""
+    """A grid (R, C, 2) and points (N, 2) where a map took them, in a square that holds all but a few of the points."""
     warped_grid(axes, nodes, every=every, title=title, names=("", ""))
     scatter(axes, points, colour="black", size=3.0)
-    (left, bottom), (right, top) = np.quantile(values(points, "moved: points", ("N", 2)), [0.002, 0.998], axis=0)
-    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="auto")
+    low, high = np.quantile(values(points, "moved: points", ("N", 2)), [0.002, 0.998], axis=0)
+    centre, half = (low + high) / 2, max(high - low) / 2
+    axes.set(xlim=centre[0] + np.array([-half, half]), ylim=centre[1] + np.array([-half, half]))
 
 
 def hyperplanes(axes: Axes, normals: Values, offsets: Values, *, colour: str = REFERENCE) -> None:
