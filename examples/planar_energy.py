@@ -133,7 +133,7 @@ def density(of: Flow | Energy) -> np.ndarray:
 
 def draw_density(axes: Axes, q: np.ndarray, p: np.ndarray, title: str) -> None:
     """q as colours; p as the two lines on which it is a half and a twentieth of its peak."""
-    plots.heat_map(axes, q, EXTENT, title=title)
+    plots.heat_map(axes, q, EXTENT, names=("x₁", "x₂"), title=title)
     x = np.linspace(*EXTENT[:2], 240, endpoint=False)[1::2]
     axes.contour(x, -x, p, levels=[0.05 * p.max(), 0.5 * p.max()], colors="white", linewidths=0.7)
 

@@ -86,9 +86,11 @@ def draw(trained: dict[str, Trained], rng: Generator, path: Path) -> Path:
     """Exact density, those of both flows with samples, and the nats that are left over the steps."""
     figure, axes = plots.figure(2, 2, (9.0, 7.6))
     (exact, progress), below = axes
-    plots.heat_map(exact, density(MOONS), EXTENT, title=f"Two moons: entropy {MOONS.entropy:.4f} nats")
+    plots.heat_map(
+        exact, density(MOONS), EXTENT, names=("x₁", "x₂"), title=f"Two moons: entropy {MOONS.entropy:.4f} nats"
+    )
     for panel, (name, one) in zip(below, trained.items(), strict=True):
-        plots.heat_map(panel, density(one.flow), EXTENT, title=f"Flow learned {name}")
+        plots.heat_map(panel, density(one.flow), EXTENT, names=("x₁", "x₂"), title=f"Flow learned {name}")
         plots.scatter(panel, one.flow.sample(rng, 500), colour="white", size=3.0)
         panel.set(xlim=EXTENT[:2], ylim=EXTENT[2:])
         steps = [report["step"] for report in one.history]

@@ -105,9 +105,13 @@ def draw(trained: Mapping[str, Trained], rng: Generator, path: Path) -> Path:
         extent, p = EXTENTS[name], DENSITIES[name]
         exact, own = (np.exp(plots.on_lattice(density.log_prob, extent)) for density in (p, one.flow))
         limits = (0.0, float(exact.max()))
-        plots.heat_map(row[0], exact, extent, limits=limits, title=f"{name}, entropy {p.entropy:.3f}")
-        plots.heat_map(row[1], own, extent, limits=limits, title=f"flow, NLL {p.entropy + one.gap:.3f}")
-        plots.scatter(row[2], one.flow.sample(rng, 1500), size=3.0, title="samples of the flow")
+        plots.heat_map(
+            row[0], exact, extent, names=("x₁", "x₂"), limits=limits, title=f"{name}, entropy {p.entropy:.3f}"
+        )
+        plots.heat_map(
+            row[1], own, extent, names=("x₁", "x₂"), limits=limits, title=f"flow, NLL {p.entropy + one.gap:.3f}"
+        )
+        plots.scatter(row[2], one.flow.sample(rng, 1500), size=3.0, names=("x₁", "x₂"), title="samples of the flow")
         row[2].set(xlim=extent[:2], ylim=extent[2:])
         steps = [report["step"] for report in one.history]
         left = [report["NLL - entropy"] for report in one.history]
