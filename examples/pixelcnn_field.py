@@ -1,6 +1,6 @@
 """PixelCNN on a random field of known entropy: how near it comes, and what a stack of masked convolutions cannot see.
 
-python examples/pixelcnn_field.py           two networks, about 3 minutes
+python examples/pixelcnn_field.py           two networks, about 4 minutes
 python examples/pixelcnn_field.py --quick   less than a minute
 """
 
@@ -81,7 +81,7 @@ def train(run: Run) -> dict[str, float]:
 
 def learn(run: Run, name: str, model: RasterModel, images: Tensor, held_out: Tensor) -> Trained:
     """Maximum likelihood; the reports have the excess −log q + log p on some held-out fields."""
-    rng, steps = run.rng.spawn(f"train {name}"), run.choose(quick=800, full=3000)
+    rng, steps = run.rng.spawn(f"train {name}"), run.choose(quick=500, full=3000)
     batches = tg.data.Batches(images, size=64, rng=rng.spawn("batches"))
     state = State(model, optim.Adam(model.parameters(), lr=optim.cosine(5e-3, steps)), batches)
 
