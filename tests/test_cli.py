@@ -68,6 +68,13 @@ def test_four_of_five_seeds_must_pass_but_all_where_chance_plays_no_part(seeds: 
 
 
 @pytest.mark.host
+def test_a_gate_may_have_a_bound_in_one_mode_only() -> None:
+    gate = Gate("modes", at_most=(np.inf, 7))
+    assert [gate.threshold(quick=quick) for quick in (True, False)] == ["any", "≤ 7"]
+    assert [gate.passes(8.0, quick=quick) for quick in (True, False)] == [True, False]
+
+
+@pytest.mark.host
 def test_a_gate_without_bounds_is_refused() -> None:
     with pytest.raises(ValueError, match="needs at_least, at_most"):
         Gate("nothing")

@@ -112,13 +112,15 @@ class Judge(NamedTuple):
         shares = np.bincount(seen, minlength=CLASSES) / len(seen) / (np.bincount(self.labels) / len(self.labels))
         real, fake = self.features(self.images[: len(images)]), self.features(images)
         scale = np.sqrt(np.square(real).mean())  # KID knows no unit: here real features have a mean square of 1
+        kid = metrics.kid(rng, fake / scale, real / scale)
         return {
             "judge: accuracy on test digits": classifier.accuracy(self.model, tg.tensor(self.images), self.labels),
             "samples recognised, for each real digit recognised": recognised / self.look(self.images)[0],
             "recognised as the digit asked for": float((seen == asked).mean()),
             "smallest share of a class, over its share of real digits": float(shares.min()),
             "largest share of a class, over its share of real digits": float(shares.max()),
-            "KID to test digits": metrics.kid(rng, fake / scale, real / scale).value,
+            "KID to test digits": kid.value,
+            "standard error of KID": kid.standard_error,
         }
 
     def watch(self, rng: Stream) -> Callable[[DigitGame], Mapping[str, float]]:
