@@ -23,6 +23,7 @@ from tinygen.running import Example, Gate, Run, main
 FALSE_ALARMS = 0.05
 SHOWN = 4  # the digit whose detector is drawn: 9 and 1 can pass for it
 MANIFOLD, DIMENSION, NOISE = 4, 20, 0.3
+MISSED = "white sheet and\nothers, missed"
 RATIO = 2.0  # variance of an anomaly's noise over that of a normal example
 
 EXAMPLE = Example(
@@ -36,7 +37,7 @@ EXAMPLE = Example(
         Gate("Gaussian: share of false alarms", at_least=0.04, at_most=0.06),
         Gate("digits: AUROC, mean of ten detectors", at_least=0.95),
         Gate("digits: share of false alarms, mean of ten detectors", at_least=0.02, at_most=0.08),
-        # Worse than chance: nothing is easier to restore than an empty sheet.
+        # Worse than chance: an empty sheet is easier to restore than three normal digits in four.
         Gate("digits: AUROC of white sheets", at_most=0.35),
     ),
 )
@@ -113,9 +114,9 @@ def one_digit(run: Run, digit: int) -> tuple[Scores, dict[str, np.ndarray]]:
         "normal, typical": images[order[is_normal[order]]][len(found.normal) // 2 :][:10],
         "normal, alarm": images[order[is_normal[order]]][-10:],
         "other, found": images[order[~is_normal[order]]][len(scores) // 2 :][:10],
-        "other, missed": images[order[~is_normal[order]]][:9],
+        MISSED: images[order[~is_normal[order]]][:9],
     }
-    examples["other, missed"] = np.concatenate([np.zeros((1, 256), np.float32), examples["other, missed"]])
+    examples[MISSED] = np.concatenate([np.zeros((1, 256), np.float32), examples[MISSED]])
     return found, {name: np.stack([shown, restore(model, shown)]) for name, shown in examples.items()}
 
 
@@ -153,6 +154,8 @@ def draw(plane: Scores, digit: Scores, images: dict[str, np.ndarray], path: Path
     rows = [one for pair in images.values() for one in pair]
     labels = [label for name in images for label in (name, "restored")]
     plots.image_strip(axes[1, 1], np.stack(rows).reshape(len(rows), 10, 16, 16), rows=labels, clip=True)
+    left, top, side = -0.5, 18 * labels.index(MISSED) - 0.5, 16  # of the white sheet, which needs a frame to be seen
+    axes[1, 1].plot([left, left + side, left + side, left, left], [top, top, top + side, top + side, top], color="#888")
     return plots.save(figure, path)
 
 

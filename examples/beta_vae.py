@@ -181,7 +181,7 @@ def draw(
     )  # fmt: skip
     table = correlations(model, x, dimensions, attributes)
     plots.heat_map(low_right, table, label="|correlation|", limits=(0.0, 1.0))
-    low_right.set_xticks(range(len(ATTRIBUTES)), [name.replace("_", " ") for name in ATTRIBUTES], rotation=25)
+    low_right.set_xticks(range(len(ATTRIBUTES)), [name.replace("_", "\n") for name in ATTRIBUTES])
     low_right.set_yticks(range(len(dimensions)), [f"z{i}" for i in dimensions])
     low_right.set_title("Which dimension knows which attribute")
     return plots.save(figure, path)

@@ -1,4 +1,4 @@
-"""Generation by ascent on a classifier's input: it leaves the data, and how the gradient of log p(x) repairs it.
+"""Generation by ascent on a classifier's input: no digit comes of it, and how the gradient of log p(x) repairs it.
 
 python examples/classifier_ascent.py            about two minutes
 python examples/classifier_ascent.py --quick    half a minute
@@ -22,7 +22,6 @@ from tinygen.models.classifier import (
     ascend,
     convolutional,
     of_gaussians,
-    probabilities,
     step,
 )
 from tinygen.models.denoising_autoencoder import exact_score
@@ -36,8 +35,16 @@ EXAMPLE = Example(
     models=("tinygen/models/classifier.py",),
     gates=(
         Gate("digits: accuracy of the classifier", at_least=(0.955, 0.98)),
+        # The steps are small enough: what the ascent does is not the work of one that was too large.
+        Gate("noise: largest fall of log P(y | x) in a step", "nats", at_most=1e-4),
+        Gate("noise: smallest P(y | x) after the ascent", at_least=0.99),
+        # Noise is outside from the beginning: that P(y | x) → 1 does not bring it any nearer than real digits are.
+        Gate("noise: share outside the data after the ascent", at_least=0.95),
+        Gate("digits: largest fall of log P(y | x) in a step", "nats", at_most=1e-4),
         Gate("digits: smallest P(y | x) after the ascent", at_least=0.99),
-        Gate("digits: share outside the data after the ascent", at_least=0.95),
+        # From a digit the way to P(y | x) = 1 is so short that the nearest real digit is seldom one of the new class.
+        Gate("digits: share whose nearest real digit has the wanted label", at_most=0.5),
+        Gate("plane: largest fall of log P(y | x) in a step", "nats", at_most=1e-4),
         Gate("plane: smallest P(y | x) after the ascent", at_least=0.99),
         Gate("plane: share outside the data after the ascent", at_least=0.95),
         Gate("plane: smallest P(y | x) after the repaired ascent", at_least=0.99),
@@ -47,24 +54,33 @@ EXAMPLE = Example(
 
 
 class Climb(NamedTuple):
-    """Where an ascent started and ended, the probability of the wanted class, and the distance to real examples."""
+    """All places of an ascent, log P(y | x) at each, and the nearest real example at its end."""
 
-    start: np.ndarray
-    end: np.ndarray
     path: np.ndarray
-    probability: np.ndarray
+    log_p: np.ndarray
     distance: np.ndarray
+    neighbour: np.ndarray
+
+    @property
+    def smallest(self) -> float:
+        """The smallest P(y | x) at the end."""
+        return float(np.exp(self.log_p[-1].min()))
+
+    @property
+    def largest_fall(self) -> float:
+        """Of log P(y | x) in one step: 0 if it never falls."""
+        return max(0.0, -float(np.diff(self.log_p, axis=0).min()))
 
 
 def train(run: Run) -> dict[str, float]:
-    digits, usual, measured = on_digits(run)
+    images, usual, measured = on_digits(run)
     climbs, its_numbers = on_a_plane(run)
-    draw(digits, usual, climbs, run.picture("classifier_ascent.png"))
+    draw(images, usual, climbs, run.picture("classifier_ascent.png"))
     return measured | its_numbers
 
 
-def on_digits(run: Run) -> tuple[Climb, np.ndarray, dict[str, float]]:
-    """From real digits, ascend to the digit that follows."""
+def on_digits(run: Run) -> tuple[dict[str, Climb], np.ndarray, dict[str, float]]:
+    """Ascend to a digit from noise, and from the digit before it."""
     rng = run.rng.spawn("digits")
     training, test = tg.data.load("mnist16"), tg.data.load("mnist16", split="test")
     steps = run.choose(quick=500, full=2500)
@@ -77,10 +93,18 @@ def on_digits(run: Run) -> tuple[Climb, np.ndarray, dict[str, float]]:
 
     measured = {"digits: accuracy of the classifier": accuracy(model, tg.tensor(test.images), test.labels)}
     chosen = np.array([np.flatnonzero(test.labels == digit)[:4] for digit in range(10)]).T.ravel()
-    start, wanted = test.images[chosen], (test.labels[chosen] + 1) % 10
-    made = climb(model, start, wanted, rate=1.0, steps=200, real=training.images)
-    usual = nearest(test.images[:2000], training.images)
-    return made, usual, measured | verdict("digits", "ascent", made, usual)
+    digits, wanted = test.images[chosen], (test.labels[chosen] + 1) % 10
+    noise = rng.spawn("noise").uniform(digits.shape, device="cpu").numpy()
+    usual, _ = nearest(test.images[:2000], training.images)
+    climbs = {}
+    for name, start in (("noise", noise), ("digits", digits)):
+        made = climb(model, start, wanted, rate=0.05, steps=400, real=training.images)
+        found = training.labels[made.neighbour] == wanted
+        measured[f"{name}: share whose nearest real digit has the wanted label"] = float(found.mean())
+        measured[f"{name}: largest fall of log P(y | x) in a step"] = made.largest_fall
+        measured |= verdict(name, "ascent", made, usual)
+        climbs[name] = made
+    return climbs, usual, measured
 
 
 def on_a_plane(run: Run) -> tuple[dict[str, Climb], dict[str, float]]:
@@ -102,12 +126,13 @@ def on_a_plane(run: Run) -> tuple[dict[str, Climb], dict[str, float]]:
     start, its_labels = labelled(100)
     wanted = (its_labels + CLASSES // 2) % CLASSES
     points, _ = labelled(20_000)
-    usual = nearest(labelled(5000)[0], points)
+    usual, _ = nearest(labelled(5000)[0], points)
     climbs: dict[str, Climb] = {}
     measured: dict[str, float] = {}
     for name, prior in (("ascent", None), ("repaired ascent", lambda x: exact_score(density, x))):
-        climbs[name] = climb(model, start, wanted, rate=0.005, steps=400, real=points, prior=prior)
+        climbs[name] = climb(model, start, wanted, rate=5e-4, steps=4000, real=points, prior=prior)
         measured |= verdict("plane", name, climbs[name], usual)
+    measured["plane: largest fall of log P(y | x) in a step"] = climbs["ascent"].largest_fall
     return climbs, measured
 
 
@@ -122,47 +147,53 @@ def climb(
     prior: Score | None = None,
 ) -> Climb:
     state = Ascent(model, tg.tensor(start), tg.tensor(wanted), rate, prior)
-    path = [start]
+    path, log_p = [start], [log_probability(state)]
     for _ in range(steps):
         ascend(state)
         path.append(state.x.numpy())
-    probability = probabilities(model, state.x)[np.arange(len(wanted)), wanted]
-    return Climb(start, path[-1], np.stack(path), probability, nearest(path[-1], real))
+        log_p.append(log_probability(state))
+    return Climb(np.stack(path), np.stack(log_p), *nearest(path[-1], real))
 
 
-def nearest(points: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """The distance of each point to the nearest real one."""
+@tg.no_grad()
+def log_probability(state: Ascent) -> np.ndarray:
+    """log P(y | x) of the wanted classes (N,)."""
+    with nn.evaluating(state.model):
+        log_p: np.ndarray = -tg.cross_entropy(state.model(state.x), state.labels, reduction="none").numpy()
+    return log_p
+
+
+def nearest(points: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distance of each point to the nearest real one, and which that is."""
     rows, others = (a.reshape(len(a), -1).astype(np.float64) for a in (points, real))
-    return np.concatenate([block.min(axis=1) for _, block in distance_blocks(rows, others)])
+    blocks = [(block.min(axis=1), block.argmin(axis=1)) for _, block in distance_blocks(rows, others)]
+    distances, which = zip(*blocks, strict=True)
+    return np.concatenate(distances), np.concatenate(which)
 
 
 def verdict(where: str, name: str, made: Climb, usual: np.ndarray) -> dict[str, float]:
     """An example is outside the data if it is farther from them than 99 of 100 real examples are."""
     limit = np.quantile(usual, 0.99)
     return {
-        f"{where}: smallest P(y | x) after the {name}": float(made.probability.min()),
+        f"{where}: smallest P(y | x) after the {name}": made.smallest,
         f"{where}: share outside the data after the {name}": float((made.distance > limit).mean()),
     }
 
 
-def draw(digits: Climb, usual: np.ndarray, climbs: dict[str, Climb], path: Path) -> Path:
-    """Digits before and after, their distances to real ones, and the paths of both ascents in the plane."""
+def draw(images: dict[str, Climb], usual: np.ndarray, climbs: dict[str, Climb], path: Path) -> Path:
+    """Images before and after, their distances to real digits, and the paths of both ascents in the plane."""
     figure, axes = plots.figure(2, 2, (8.0, 7.8))
-    numbers = range(0, 10, 2)
-    before, after = (images[:10:2, 0] for images in (digits.start, digits.end))
-    rows = {"from": before, "to": after, "change": after - before + 0.5}
-    images = np.stack(list(rows.values()))
-    columns = [f"{number} → {number + 1}" for number in numbers]
+    shown = np.stack([made.path[when, :10:2, 0] for made in images.values() for when in (0, -1)])
+    low, high = float(shown.min()), float(shown.max())
+    certain = min(made.smallest for made in images.values())
     plots.image_strip(
-        axes[0, 0],
-        images,
-        rows=list(rows),
-        columns=columns,
-        title=f"Now P(y | x) ≥ {np.floor(1e3 * digits.probability.min()) / 1e3:.3f}",
-        clip=True,
-    )
+        axes[0, 0], shown, limits=(low, high), columns=[f"→ {number}" for number in range(1, 10, 2)],
+        rows=["noise", "after the\nascent", "digit", "after the\nascent"],
+        title=f"Now P(y | x) ≥ {np.floor(1e3 * certain) / 1e3:.3f}\nPixels: {low:.1f} (white) … {high:.1f} (black)",
+    )  # fmt: skip
+    after = {f"from {name}": made.distance for name, made in images.items()}
     plots.histogram(
-        axes[0, 1], {"real digits": usual, "after the ascent": digits.distance},
+        axes[0, 1], {"real": usual, **after},
         threshold=float(np.quantile(usual, 0.99)),
         title="Distance to the nearest training digit", names=("Euclidean distance", "density"),
     )  # fmt: skip
@@ -174,8 +205,8 @@ def draw(digits: Climb, usual: np.ndarray, climbs: dict[str, Climb], path: Path)
         plots.heat_map(one, np.exp(log_p), extent)
         for number in range(12):
             one.plot(*made.path[:, number].T, color="#BBBBBB", linewidth=0.8)
-        plots.scatter(one, made.start[:12], colour="white", size=14)
-        plots.scatter(one, made.end[:12], colour=plots.PALETTE[1], size=22, title=titles[name], names=("x₁", "x₂"))
+        plots.scatter(one, made.path[0, :12], colour="white", size=14)
+        plots.scatter(one, made.path[-1, :12], colour=plots.PALETTE[1], size=22, title=titles[name], names=("x₁", "x₂"))
         one.set(xlim=extent[:2], ylim=extent[2:])
     return plots.save(figure, path)
 

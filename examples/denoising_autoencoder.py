@@ -45,6 +45,7 @@ EXAMPLE = Example(
 class Plane(NamedTuple):
     """A density, the same with noise added, and the denoiser that learned to take it away."""
 
+    name: str
     clean: tg.data.Density
     noisy: tg.data.Density
     denoiser: PlaneDenoiser
@@ -72,7 +73,7 @@ def learn_plane(run: Run, name: str, sd: float, noise: float) -> Plane:
     optimizer = optim.Adam(denoiser.parameters(), lr=optim.cosine(5e-3, steps))
     state = State(denoiser, optimizer, clean.sample, rng.spawn("draws"))
     run.train(state, step, steps, name=name)
-    return Plane(clean, noisy, denoiser)
+    return Plane(name, clean, noisy, denoiser)
 
 
 def digits(run: Run) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -104,13 +105,14 @@ def restore(model: nn.Module, noisy: np.ndarray) -> np.ndarray:
 
 def draw(planes: list[Plane], images: dict[str, np.ndarray], rng: Generator, path: Path) -> Path:
     """Noisy points over where they are sent, the learned and the exact score, and digits."""
-    figure, axes = plots.figure(3, 3, (8.0, 8.2))
+    figure, axes = plots.figure(3, 3, (8.2, 8.6))
     for row, plane, extent in zip(axes, planes, ((-3.2, 3.2, -3.2, 3.2), (-2.0, 3.0, -1.75, 2.25)), strict=False):
         points = plane.noisy.sample(rng, 600)
         with tg.no_grad():
             restored = plane.denoiser(points)
         plots.scatter(row[0], points, colour="#AAAAAA", size=6)
-        plots.scatter(row[0], restored, colour=plots.PALETTE[1], size=6, title="noisy (grey), restored")
+        title = f"{plane.name}, σ = {plane.denoiser.noise:g}:\nnoisy (grey), restored"
+        plots.scatter(row[0], restored, colour=plots.PALETTE[1], size=6, title=title, names=("x₁", "x₂"))
         at = tg.tensor(plots.lattice(extent, 15))
         exact = exact_score(plane.noisy, at)
         with tg.no_grad():

@@ -24,6 +24,8 @@ from tinygen.running import Example, Gate, Run, main
 from tinygen.tensor import Tensor
 
 PIXELS, LATENT, HIDDEN, NOISE = 768, 64, 256, 0.3
+LABELS = (("no glasses", "glasses"), ("no hat", "hat"), ("short hair", "long hair"), ("sad mouth", "smile"))
+"""How the picture calls faces without and with each of ``ATTRIBUTES``."""
 STRENGTHS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 
 EXAMPLE = Example(
@@ -180,23 +182,24 @@ def margin(flipped: float, kept: float) -> float:
 
 @tg.no_grad()
 def draw(coder: Coder, faces: Faces, test: Faces, rng: Generator, path: Path) -> Path:
-    """Each attribute from −2 to 2, and the way from one face to another along a line and an arc."""
-    figure, ((left, right),) = plots.figure(1, 2, (11.0, 3.2))
+    """A face without and one with each attribute from −2 to 2, and from one face to another by a line and an arc."""
+    figure, ((left, right),) = plots.figure(1, 2, (10.0, 6.0))
     directions = latent.attribute_directions(coder.encode(rows(faces)), faces.attributes)
     z = coder.encode(rows(test))
-    strengths = np.linspace(-2.0, 2.0, 9)
-    without = test.attributes.argmin(axis=0)  # the first face that lacks each attribute
-    steps = tg.tensor(strengths[:, None]).astype(z.dtype)
-    strips = [
-        coder.decode(z[int(face)] + steps * direction).reshape(-1, 3, 16, 16)
-        for face, direction in zip(without, directions, strict=True)
-    ]
+    strengths = (-2.0, -1.0, 0.0, 1.0, 2.0)
+    steps = tg.tensor(np.array(strengths)[:, None]).astype(z.dtype)
+    labels, strips = [], []
+    for attribute, direction, names in zip(np.eye(len(ATTRIBUTES)), directions, LABELS, strict=True):
+        for has, name in enumerate(names):
+            # The first test face that has this attribute, or not, and none of the others.
+            face = int(np.flatnonzero((test.attributes == has * attribute).all(axis=1))[0])
+            strips.append(coder.decode(z[face] + steps * direction).reshape(-1, 3, 16, 16))
+            labels.append(name)
     plots.image_strip(
-        left, tg.stack(strips), rows=[name.replace("_", " ") for name in ATTRIBUTES],
-        columns=[f"{strength:+g}" for strength in strengths], clip=True,
-        title="z + α v for faces without the attribute, α above",
+        left, tg.stack(strips), rows=labels, columns=[f"{strength:+g}" for strength in strengths], clip=True,
+        title="z + α v, α above",
     )  # fmt: skip
-    shares: Sequence[float] = np.linspace(0.0, 1.0, 9).tolist()
+    shares: Sequence[float] = np.linspace(0.0, 1.0, 5).tolist()
     ways = {"line": latent.lerp, "arc": latent.slerp}
     strips = [
         coder.decode(tg.stack([way(z[a], z[b], share) for share in shares])).reshape(-1, 3, 16, 16)

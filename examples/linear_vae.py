@@ -32,7 +32,7 @@ EXAMPLE = Example(
         # A negative gap would be better than the exact optimum.  1e-9 is rounding in float64.
         Gate("best log p(x) - ELBO", "nats per point", at_most=0.02, never_below=-1e-9),
         Gate("own log p(x) - ELBO", "nats per point", at_most=0.02, never_below=-1e-9),
-        Gate("smallest log p(x) - ELBO of a point, at any time", "nats", at_least=-1e-9, exact=True),
+        Gate("smallest log p(x) - ELBO of a point, every 100 steps", "nats", never_below=-1e-9),
         Gate("angle to the principal subspace", "degrees", at_most=2.0),
         Gate("angle to the true subspace", "degrees", at_most=2.0),
     ),
@@ -55,7 +55,7 @@ def train(run: Run) -> dict[str, float]:
     return {
         "best log p(x) - ELBO": best.log_likelihood - reached["mean ELBO"],
         "own log p(x) - ELBO": reached["mean log p(x)"] - reached["mean ELBO"],
-        "smallest log p(x) - ELBO of a point, at any time": min(report["smallest gap"] for report in history),
+        "smallest log p(x) - ELBO of a point, every 100 steps": min(report["smallest gap"] for report in history),
         "angle to the principal subspace": largest_angle(vae.decoder.weight.numpy(), best.W),
         "angle to the true subspace": largest_angle(vae.decoder.weight.numpy(), true),
     }

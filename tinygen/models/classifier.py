@@ -3,8 +3,8 @@
     train    minimise  −log P(y | x)  in the parameters                              (TXT-5: softmax − one-hot)
     ascend   x ← x + η ∇ₓ log P(y | x)  with the parameters fixed                     (APP-1)
 
-The second is no way to generate: P(y | x) says nothing about p(x), so that x leaves the data while P(y | x) → 1.  By
-Bayes' rule  ∇ₓ log p(x | y) = ∇ₓ log P(y | x) + ∇ₓ log p(x),  and the last term is missing; where it is known, adding
+The second is no way to generate: P(y | x) says nothing about p(x), so that P(y | x) → 1 where no data are.  By Bayes'
+rule  ∇ₓ log p(x | y) = ∇ₓ log P(y | x) + ∇ₓ log p(x),  and the last term is missing; where it is known, adding
 it repairs the ascent.  To learn it is the business of all generative models.
 
 Source: Simonyan, Vedaldi & Zisserman 2014, Deep Inside Convolutional Networks.  The network is that of LeCun et al.
