@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import tinygen as tg
+from tinygen import flows, nn
 from tinygen.distributions import Normal
 from tinygen.lectures.autoregressive import (
     Array,
@@ -108,6 +109,45 @@ def density_integrates(net: Conditioner, *, density: Any = student_density) -> I
 @density_integrates.falsification("density of z, without 1/σ")
 def base_density(x: tg.Tensor, mean: tg.Tensor, sigma: tg.Tensor) -> tg.Tensor:
     return student_density(x, mean, sigma) * tg.prod(sigma, axis=-1)
+
+
+class Network(nn.Module):
+    """Shift and log-scale as ``tinygen.flows`` takes them from a network: (N, 2 T), the log-scale as 3 tanh(·)."""
+
+    def __init__(self, statistics: Statistics) -> None:
+        self.statistics = statistics
+
+    def forward(self, v: tg.Tensor) -> tg.Tensor:
+        shift, log_scale = self.statistics(v)
+        third = log_scale / 3.0
+        return tg.concatenate([shift, 0.5 * (tg.log1p(third) - tg.log1p(-third))], axis=1)
+
+
+def iaf_layer(dim: int, network: Network) -> flows.Layer:
+    """tinygen's layer, in float64."""
+    return flows.InverseAutoregressive(dim, network=network).astype(np.float64)
+
+
+@AR_5.part(net=conditioners(), z=vectors(5, -3, 3))
+def tinygens_layer(net: Conditioner, z: Array, *, layer: Any = iaf_layer) -> Iterator[Check]:
+    """``flows.InverseAutoregressive`` draws the same x, with the same log-determinant, and finds the noise again."""
+    rows = tg.tensor(z[None, : len(net)])
+    flow = layer(len(net), Network(net))
+    x, log_det = flow.to_data(rows)
+    expected, expected_log_det = to_data(net, rows)
+    yield same("x", x, expected, LIN)
+    yield same("ln|det|", log_det, expected_log_det, LIN)
+    again, back = flow.to_latent(x)
+    yield same("z again", again, rows, LIN)
+    yield same("ln|det| of the inverse", back, -expected_log_det, LIN)
+
+
+def maf_layer(dim: int, network: Network) -> flows.Layer:
+    """tinygen's layer, in float64."""
+    return flows.MaskedAutoregressive(dim, network=network).astype(np.float64)
+
+
+tinygens_layer.falsification("the layer that infers by the map")(maf_layer)
 
 
 # --- AR-6 --------------------------------------------------------------------------------------------------------
@@ -222,3 +262,23 @@ def roles_exchanged(net: Conditioner, x: Array, shift: float, *, back: Any = seq
 @roles_exchanged.falsification("IAF with the same network is not the inverse")
 def same_network(network: Statistics, u: tg.Tensor) -> tg.Tensor:
     return to_data(network, u)[0]
+
+
+@AR_8.part(net=conditioners(), x=vectors(5, -3, 3))
+def tinygens_flow(net: Conditioner, x: Array, *, layer: Any = maf_layer) -> Iterator[Check]:
+    """A flow of ``flows.MaskedAutoregressive`` with the scales 1/σ and the shifts −μ/σ has the density Π N(μ, σ²)."""
+
+    def standardising(v: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
+        mean, log_sigma = net(v)
+        return -mean * tg.exp(-log_sigma), -log_sigma
+
+    rows = tg.tensor(x[None, : len(net)])
+    flow = flows.Flow([layer(len(net), Network(standardising))])
+    mean, log_sigma = net(rows)
+    yield same("ln p", flow.log_prob(rows), tg.sum(log_normal(rows, mean, tg.exp(log_sigma)), axis=1), LIN)
+    noise, _ = to_noise(net, rows)
+    yield same("noise", flow.to_latent(rows)[0], noise, LIN)
+    yield same("x again", flow.to_data(noise)[0], rows, LIN)
+
+
+tinygens_flow.falsification("the layer that generates by the map")(iaf_layer)

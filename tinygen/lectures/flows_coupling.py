@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import tinygen as tg
+from tinygen import flows, nn
 from tinygen.lectures.claim import ALG, EXACT, LIN, Check, Claim, holds, same
 from tinygen.testing.strategies import arrays, floats, sizes
 
@@ -245,6 +246,43 @@ def scaled_first(layer: Coupling, z: tg.Tensor) -> tg.Tensor:
     kept, changed = z[:, : layer.kept], z[:, layer.kept :]
     s, t = layer.networks(kept)
     return tg.concatenate([kept, changed * tg.exp(-s) - t], axis=1)
+
+
+class Network(nn.Module):
+    """s and t as ``flows.AffineCoupling`` takes them: t, then s as 3 tanh(·), for all coordinates (N, 2D)."""
+
+    def __init__(self, layer: Coupling) -> None:
+        self.layer = layer
+
+    def forward(self, seen: tg.Tensor) -> tg.Tensor:
+        s, t = self.layer.networks(seen[:, : self.layer.kept])
+        nothing, third = tg.zeros_like(seen[:, : self.layer.kept]), s / 3.0
+        raw = 0.5 * (tg.log1p(third) - tg.log1p(-third))
+        return tg.concatenate([nothing, t, nothing, raw], axis=1)
+
+
+def tinygens_layer(layer: Coupling) -> flows.Layer:
+    """The layer of ``tinygen.flows`` with the same networks, in float64."""
+    kept = np.arange(layer.dim) < layer.kept
+    return flows.AffineCoupling(layer.dim, kept, bound=3.0, network=Network(layer)).astype(np.float64)
+
+
+@FLOW_18.part(layer=couplings(edges=True), rows=points(8))
+def both_maps(layer: Coupling, rows: Array, *, made: Any = tinygens_layer) -> Iterator[Check]:
+    """Of ``flows.AffineCoupling``: they are the formulas above, with log-determinants Σ s and −Σ s."""
+    x, flow = tg.tensor(rows[:, : layer.dim]), made(layer)
+    total = tg.sum(layer.networks(x[:, : layer.kept])[0], axis=1)
+    for name, (found, log_det), expected, sign in (
+        ("to_data", flow.to_data(x), forward(layer, x), 1.0),
+        ("to_latent", flow.to_latent(x), backward(layer, x), -1.0),
+    ):
+        yield same(name, found, expected, LIN)
+        yield same(f"ln|det| of {name}", log_det, sign * total, LIN)
+
+
+@both_maps.falsification("the other way round")
+def turned(layer: Coupling) -> flows.Layer:
+    return flows.Inverse(tinygens_layer(layer))
 
 
 class Extreme(NamedTuple):

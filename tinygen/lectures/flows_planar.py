@@ -10,8 +10,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 import tinygen as tg
+from tinygen import flows
+from tinygen.flows.planar import MARGIN
 from tinygen.lectures.claim import ALG, EXACT, FD, LIN, Check, Claim, at_least, holds, same
 from tinygen.lectures.numerics import central_difference
+from tinygen.random import Generator
 from tinygen.testing.strategies import arrays, floats, sizes, vectors, well_conditioned
 
 Array = np.ndarray
@@ -519,6 +522,35 @@ def by_the_norm(u: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
 @constrained.falsification("no correction")
 def uncorrected(u: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
     return u
+
+
+def tinygens_layer(layer: Layer) -> flows.Layer:
+    """The layer of ``tinygen.flows`` with the same w, u and b, in float64."""
+    found = flows.Planar(len(layer.w), rng=Generator(0)).astype(np.float64)
+    for parameter, value in zip((found.w, found.u, found.b), layer.tensors(), strict=True):
+        parameter.assign(value)
+    return found
+
+
+@FLOW_13.part(layer=layers(bound=3.0), rows=arrays((3, 6), -2.0, 2.0))
+def always_a_bijection(layer: Layer, rows: Array, *, made: Any = tinygens_layer) -> Iterator[Check]:
+    """``flows.Planar`` is the layer of û, 10⁻³ above the bound; its log-determinants and its inverse are right."""
+    layer = layer if layer.w @ layer.w > 1e-2 else layer._replace(w=layer.w + 1.0)
+    w, u, b = layer.tensors()
+    z, flow = tg.tensor(rows[:, : w.size]), made(layer)
+    direction = corrected(u, w) + MARGIN * w / tg.sum(w * w)
+    expected, _, exact = tg.log_abs_det_jacobian(partial(planar, w=w, u=direction, b=b), z)
+    x, log_det = flow.to_data(z)
+    yield same("x", x, expected, LIN)
+    yield same("ln|det|", log_det, exact, LIN)
+    again, back = flow.to_latent(x)
+    yield same("z again", again, z, LIN)
+    yield same("ln|det| of the inverse", back, -exact, LIN)
+
+
+@always_a_bijection.falsification("the other way round")
+def turned(layer: Layer) -> flows.Layer:
+    return flows.Inverse(tinygens_layer(layer))
 
 
 class Bounded(NamedTuple):

@@ -9,8 +9,8 @@ x_{t+1} (AR-3).  Seen as a map from noise, x_t = μ_t + σ_t ε_t, the model is 
 MaskedAutoregressive`` with other names for its parameters.
 
 Departure: σ = exp(c tanh(·)) with a learned c, which can neither collapse nor explode.  Values are (N, T), likelihoods
-in nats per series.  The claims AR-1 … AR-3 and AR-8 of ``tinygen.lectures`` check masks, densities, and the number of
-passes.
+in nats per series.  The claims AR-1 … AR-3 and AR-8 of ``tinygen.lectures`` check the same formulas on networks of
+their own, AR-8 with the layer of ``tinygen.flows`` too; this file is tested in ``tests/models/test_autoregressive.py``.
 """
 
 from __future__ import annotations

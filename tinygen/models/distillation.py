@@ -10,7 +10,9 @@ teacher conditions on.  Nobody needs data: the teacher's law is all there is to 
 Source: Kingma et al. 2016 (IAF); van den Oord et al. 2018, Parallel WaveNet; Ping et al. 2019, ClariNet, for the closed
 inner expectation.  Departure: several layers in the same order of time, so that μ_t and σ_t of the whole are known.
 Shapes: noise and series (N, T); divergences in nats per series.  The claims AR-5 … AR-13 of ``tinygen.lectures``
-compare these formulas with quadrature, and their gradients with finite differences.
+compare the same formulas with quadrature, and their gradients with finite differences; of the code itself they check
+the layers (AR-5) and ``best_diagonal_kl`` (AR-13).  The rest of this file is tested in
+``tests/models/test_distillation.py``.
 """
 
 from __future__ import annotations

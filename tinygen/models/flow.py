@@ -8,8 +8,11 @@ A flow q has a density that can be computed and samples that can be drawn, so bo
 The first, maximum likelihood, covers all that the data cover.  The second seeks modes, and may stay in one of them;
 against that, ``EnergyState.weight`` lets the energy come in slowly (Rezende & Mohamed 2015, section 6.1).
 
-The flows themselves are in ``tinygen.flows``.  Shapes: points (N, dim).  Everything is in nats per point.  The claim
-FLOW-6 of ``tinygen.lectures`` compares the gradient of the likelihood with finite differences through the inverse.
+The flows themselves are in ``tinygen.flows``.  Shapes: points (N, dim).  Everything is in nats per point.
+
+Of ``tinygen.lectures``, FLOW-6 compares the gradient of the same likelihood, of a flow of its own, with finite
+differences through the inverse, and FLOW-13, FLOW-18, AR-5 and AR-8 check layers of ``tinygen.flows``.  The steps here
+are compared with finite differences in ``tests/models/test_flow.py``.
 """
 
 from __future__ import annotations
