@@ -47,20 +47,6 @@ def _slopes(name: str, critic: Critic, x: Tensor) -> Tensor:
     return _rows(slope)
 
 
-def _rows(x: Tensor) -> Tensor:
-    return ops.reshape(x, (len(x), math.prod(x.shape[1:])))
-
-
-def _require_power(name: str, power: int) -> None:
-    if power not in (1, 2):
-        raise ValueError(f"{name}: power must be 1 or 2, got {power}")
-
-
-def _require_weight(what: str, value: float) -> None:
-    if not 0.0 <= value < math.inf:
-        raise ValueError(f"{what} must be a number, not negative, got {value}")
-
-
 def gradient_penalty(
     rng: Generator, critic: Critic, real: Tensor, fake: Tensor, weight: float = 10.0, power: int = 2
 ) -> Tensor:
@@ -117,6 +103,20 @@ def clip(weights: Module | Iterable[Tensor], limit: float) -> None:
         raise ValueError(f"clip: limit must be positive, got {limit}")
     for weight in weights.parameters() if isinstance(weights, Module) else weights:
         weight.assign(ops.clip(detach(weight), -limit, limit)._data, copy=False)
+
+
+def _rows(x: Tensor) -> Tensor:
+    return ops.reshape(x, (len(x), math.prod(x.shape[1:])))
+
+
+def _require_power(name: str, power: int) -> None:
+    if power not in (1, 2):
+        raise ValueError(f"{name}: power must be 1 or 2, got {power}")
+
+
+def _require_weight(what: str, value: float) -> None:
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"{what} must be a number, not negative, got {value}")
 
 
 # --- the same as objects, for a training loop --------------------------------------------------------------------
