@@ -73,13 +73,14 @@ EXAMPLE = Example(
     systems=("GAN", "NSGAN", "WGAN", "WGANGP", "R1GAN", "SNGAN"),
     models=("tinygen/models/gan_plane.py", "tinygen/adversarial/objectives.py", "tinygen/adversarial/penalties.py"),
     gates=(
-        # Medians of the five seeds.  In --quick there is no time to collapse, nor for all cures.
+        # Medians of the five seeds.  --quick, one seed, has no time to lose modes, nor for all cures; but modes are
+        # served unevenly: over seeds 0 … 5 the KL is .019 … .17, with a cure below .01.
         Gate("non-saturating: modes", "of 8", at_most=(math.inf, 7)),
-        Gate("non-saturating: KL of the modes", "nats", at_least=(-math.inf, 0.1)),
+        Gate("non-saturating: KL of the modes", "nats", at_least=(0.012, 0.1)),
         *(Gate(f"{name}: modes", "of 8", at_least=(7, 8)) for name in CURES),
-        *(Gate(f"{name}: KL of the modes", "nats", at_most=(0.1, 0.02)) for name in CURES),
+        *(Gate(f"{name}: KL of the modes", "nats", at_most=0.02) for name in CURES),
         Gate("Wasserstein, penalty: slopes from 0.8 to 1.2", "share", at_least=0.5),
-        Gate("Wasserstein, clipped: slopes from 0.8 to 1.2", "share", at_most=0.2),
+        Gate("Wasserstein, clipped: slopes from 0.8 to 1.2", "share", at_most=(0.3, 0.2)),
         Gate("hinge, spectral norm: steepest slope / bound", never_above=1.001),
         Gate("median slope with R1 / without", at_most=(0.5, 0.2)),
     ),
