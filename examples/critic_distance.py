@@ -1,7 +1,7 @@
 """A critic as a measure of distance: what WGAN-GP learns on the line, where the best critic is known exactly.
 
 A critic starts with the right sign or the wrong one, as chance has it.  Where λ rises, it finds its side even from
-the wrong one; a penalty of full weight from the first step keeps it where it began.
+the wrong one; a penalty of full weight from the first step keeps it where it began, unless that was close to 0.
 
 python examples/critic_distance.py            seven critics, and six starts of the trap; about 40 seconds
 python examples/critic_distance.py --quick    three starts of the trap
@@ -48,7 +48,7 @@ EXAMPLE = Example(
             Gate(f"median error of 100 random {kind} spectral norms, 15 power steps", at_most=0.02)
             for kind in ("matrices'", "kernels'")
         ),
-        Gate("critics that end on the side where they began, without a ramp", "share", at_least=(0.6, 0.8)),
+        Gate("critics that end on the side where they began, without a ramp", "share", at_least=0.6),
     ),
 )
 
