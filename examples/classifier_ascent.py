@@ -98,7 +98,7 @@ def on_digits(run: Run) -> tuple[dict[str, Climb], np.ndarray, dict[str, float]]
     usual, _ = nearest(test.images[:2000], training.images)
     climbs = {}
     for name, start in (("noise", noise), ("digits", digits)):
-        made = climb(model, start, wanted, rate=0.05, steps=400, real=training.images)
+        made = climb(model, start, wanted, rate=0.05, steps=800, real=training.images)
         found = training.labels[made.neighbour] == wanted
         measured[f"{name}: share whose nearest real digit has the wanted label"] = float(found.mean())
         measured[f"{name}: largest fall of log P(y | x) in a step"] = made.largest_fall

@@ -60,7 +60,7 @@ class Digits(NamedTuple):
 def train(run: Run) -> dict[str, float]:
     digits = split(run.rng.spawn("split"))
     plain, variational = train_autoencoder(run, digits), train_vae(run, digits)
-    exact = LatticeVAE(variational)
+    exact = LatticeVAE(variational, reach=6.0, cells=384)
     measured = compare(run.rng.spawn("compare"), plain, variational, digits)
     measured |= bounds(run.rng.spawn("bounds"), exact, tg.tensor(digits.held_out[:JUDGED].astype(np.float64)))
     draw(plain, variational, exact, digits, run.picture("latent_plane.png"))
@@ -172,7 +172,7 @@ def posteriors(axes: Axes, exact: LatticeVAE, digits: Digits, count: int = 16) -
     log_posterior = exact.log_posterior(x).numpy()
     relative = np.exp(log_posterior - log_posterior.max(axis=1, keepdims=True)).max(axis=0)
     side = math.isqrt(relative.size)
-    axes.imshow(relative.reshape(side, side), cmap="Greys", extent=(-5.0, 5.0, -5.0, 5.0))
+    axes.imshow(relative.reshape(side, side), cmap="Greys", extent=(-exact.reach, exact.reach) * 2)
     q = exact.vae.posterior(x)
     for i, (mean, deviation) in enumerate(zip(q.mean.numpy(), q.scale.numpy(), strict=True)):
         colour = plots.PALETTE[digits.labels[i] % len(plots.PALETTE)]
