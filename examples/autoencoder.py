@@ -42,8 +42,8 @@ EXAMPLE = Example(
         Gate("linear: sine of the angle to the principal subspace", at_most=(0.05, 0.02)),
         Gate("linear: |GMx - Px| / |Px|", at_most=0.01),
         Gate("map: held-out error / that of 2 principal components", at_most=(0.8, 0.68)),
-        # With --quick .587 … .696 over seeds 0 … 5.
-        Gate("convolutional: held-out error / that of 16 principal components", at_most=(0.75, 0.55)),
+        # With --quick .587 … .727 over seeds 0 … 7.
+        Gate("convolutional: held-out error / that of 16 principal components", at_most=(0.78, 0.55)),
         Gate("recoded: |change of the error| / error", at_most=1e-3, exact=True),
         Gate("distance to real images: codes from N(0, I) / from the fitted Gaussian", at_least=3.0),
     ),

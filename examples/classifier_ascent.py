@@ -197,6 +197,7 @@ def draw(images: dict[str, Climb], usual: np.ndarray, climbs: dict[str, Climb], 
         threshold=float(np.quantile(usual, 0.99)),
         title="Distance to the nearest training digit", names=("Euclidean distance", "density"),
     )  # fmt: skip
+    axes[0, 1].legend(loc="upper center", frameon=False)
     density = tg.data.density("ring", components=CLASSES, sd=SD)
     extent = (-3.0, 3.0, -3.0, 3.0)
     log_p = plots.on_lattice(density.log_prob, extent)
