@@ -38,6 +38,7 @@ EXAMPLE = Example(
         Gate("PixelCNN: better than independent pixels by", "bits per pixel", at_least=0.05),
         Gate("PixelCNN: better than MADE by", "bits per pixel", at_least=0.0),
         Gate("PixelCNN: slope in the pixel itself or later ones", at_most=0.0, exact=True),
+        Gate("PixelCNN: earlier pixels never seen", "of 32640 pairs", at_most=0.0, exact=True),
     ),
 )
 
@@ -71,13 +72,13 @@ def train(run: Run) -> dict[str, float]:
         -float(tg.mean(pixels.log_prob(tg.reshape(held_out, (-1, SIDE**2))))), SIDE**2
     )
     made = MADE((SIDE, SIDE), (500,), rng=run.rng.spawn("MADE"))
-    pixelcnn = GatedPixelCNN(rng=run.rng.spawn("PixelCNN"))
+    pixelcnn = GatedPixelCNN(dilations=(1, 2, 4, 8), rng=run.rng.spawn("PixelCNN"))  # sees all that comes before
     trained = {
         "MADE": learn(run, "MADE", made, images, held_out, 100, 2e-3, run.choose(quick=1000, full=4000)),
-        "PixelCNN": learn(run, "PixelCNN", pixelcnn, images, held_out, 16, 1e-2, run.choose(quick=500, full=1500)),
+        "PixelCNN": learn(run, "PixelCNN", pixelcnn, images, held_out, 16, 1e-2, run.choose(quick=500, full=2000)),
     }
     model = trained["PixelCNN"].model
-    sways = influence(model, held_out[:1]).reshape(SIDE**2, SIDE**2)  # rows and columns in raster order
+    sways = influence(model, held_out[:2]).reshape(SIDE**2, SIDE**2)  # rows and columns in raster order
     draw(trained, pixels, independent, held_out, run.rng.spawn("picture"), run.picture("pixelcnn_mnist16.png"))
     animate(model, run.rng.spawn("animation"), run.picture("pixelcnn_mnist16.gif"))
     ours, theirs = trained["PixelCNN"].bits, trained["MADE"].bits
@@ -88,6 +89,7 @@ def train(run: Run) -> dict[str, float]:
         "PixelCNN: better than independent pixels by": independent - ours,
         "PixelCNN: better than MADE by": theirs - ours,
         "PixelCNN: slope in the pixel itself or later ones": float(np.triu(sways).max()),
+        "PixelCNN: earlier pixels never seen": float(np.sum(sways[np.tril_indices(SIDE**2, -1)] == 0.0)),
     }
 
 

@@ -327,3 +327,13 @@ def test_points_with_one_projection_move_together(device: str) -> None:
 def test_an_unknown_activation_is_refused(device: str) -> None:
     with pytest.raises(ValueError, match="activation must be one of tanh, arctan, sigmoid, softplus, got 'relu'"):
         flows.Planar(2, "relu", rng=Generator(0))
+
+
+@pytest.mark.host
+def test_a_root_that_was_not_found_is_no_answer() -> None:
+    """A ridge as steep as no layer learns it: w·û = 10¹².  On a device nobody can look without waiting."""
+    layer = Planar(2, "softplus", rng=Generator(0))
+    layer.w.assign(tg.tensor([1.0, 0.0]))
+    layer.u.assign(tg.tensor([1e12, 0.0]))
+    with pytest.raises(FloatingPointError, match=r"no root after 24 steps, w·û is 1e\+12"):
+        layer.to_latent(tg.tensor([[0.3, 1.0], [-1e4, 0.0], [1e9, 0.0]]))

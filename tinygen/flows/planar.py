@@ -148,7 +148,12 @@ def planar_root(kind: Activation, target: Array, product: Array) -> Array:
         h = kind.h(a)
         pushed = product * h
         rest = a + pushed - target
-        if checks_values(a) and bool((abs(rest) <= rounding * (abs(a) + abs(pushed) + abs(target))).all()):
-            break
+        if checks_values(a) and not (abs(rest) > rounding * (abs(a) + abs(pushed) + abs(target))).any():
+            return a
         a = a - rest / (1.0 + product * kind.slope(a, h))
+    if checks_values(a):
+        raise FloatingPointError(
+            f"Planar.to_latent: no root after {MOST_STEPS} steps, w·û is {float(product):.3g}: far from any layer that "
+            "learns; keep w and u small, by a norm of gradients or a smaller learning rate"
+        )
     return a

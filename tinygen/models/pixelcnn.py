@@ -16,7 +16,8 @@ Source: van den Oord, Kalchbrenner & Kavukcuoglu 2016, Pixel Recurrent Neural Ne
 Conditional Image Generation with PixelCNN Decoders, for the two gated stacks; Germain et al. 2015 for MADE.
 Departures: one colour; the vertical stack reads the image moved down by one row, the horizontal one moved right by
 one pixel, so that no kernel has masked parts; both stacks add their input to their output, and later layers are
-dilated, as in WaveNet, so that five layers see the whole of a small image; no residuals in the plain stack.
+dilated, as in WaveNet, so that five layers see the whole of an 8 × 8 image, and with ``dilations=(1, 2, 4, 8)`` of a
+16 × 16 one; no residuals in the plain stack.
 
 Shapes: images (N, 1, H, W) with values k / (levels − 1), logits (N, levels, H, W).  Log-probabilities are in nats
 per image.  The claims AR-3 and AR-4 of ``tinygen.lectures`` check one pass against many, masks and blind spot; TXT-6
