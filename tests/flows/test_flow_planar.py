@@ -332,7 +332,7 @@ def test_an_unknown_activation_is_refused(device: str) -> None:
 @pytest.mark.host
 def test_a_root_that_was_not_found_is_no_answer() -> None:
     """A ridge as steep as no layer learns it: w·û = 10¹².  On a device nobody can look without waiting."""
-    layer = Planar(2, "softplus", rng=Generator(0))
+    layer = flows.Planar(2, "softplus", rng=Generator(0))
     layer.w.assign(tg.tensor([1.0, 0.0]))
     layer.u.assign(tg.tensor([1e12, 0.0]))
     with pytest.raises(FloatingPointError, match=r"no root after 24 steps, w·û is 1e\+12"):
