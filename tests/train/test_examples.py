@@ -1,7 +1,4 @@
-"""Training tier: every example runs to its end, measures all its gates, and writes its pictures (``--quick``).
-
-Whether the numbers are good enough is for the other tests of this tier, whose bounds were calibrated over seeds.
-"""
+"""Training tier: every example, with ``--quick`` and seed 0, runs to its end, passes its gates and writes its pictures."""
 
 from __future__ import annotations
 
@@ -24,12 +21,12 @@ SCRIPTS = [
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_an_example_runs_to_its_end(script: str, tmp_path: Path) -> None:
+def test_an_example_passes_its_quick_gates(script: str, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "examples" / script), "--quick", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert (tmp_path / "metrics.json").exists(), done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / "metrics.json").read_text())
-    assert done.returncode == (0 if report["passed"] else 1), done.stderr
+    assert report["passed"]
     example = next(one for path, one in systems.declared(ROOT / "examples") if path.name == script)
     assert {gate.name for gate in example.gates} <= set(report["runs"][0]["metrics"])
     pictures = [Path(line.split(": ", 1)[1]) for line in done.stdout.splitlines() if line.startswith("picture: ")]
