@@ -1,4 +1,4 @@
-"""Training tier: every example, with ``--quick`` and seed 0, runs to its end, passes its gates and writes its pictures."""
+"""Training tier: each example with ``--quick`` and seed 0 ends, passes its gates, and writes its pictures."""
 
 from __future__ import annotations
 
