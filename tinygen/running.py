@@ -84,7 +84,11 @@ def main(
 
     The status is 0 if all gates pass, 1 if one fails, 2 for wrong arguments, 130 after Ctrl-C.
     """
-    options = _parser(example, about).parse_args(arguments)
+    parser = _parser(example, about)
+    options = parser.parse_args(arguments)
+    obstacle = _cannot_write(options.out)  # not to be learned after the training
+    if obstacle:
+        parser.error(obstacle)
     try:
         with backend.device(options.device):
             passed = _train_all(example, train, options)
@@ -102,7 +106,7 @@ def _parser(example: Example, about: str | None) -> argparse.ArgumentParser:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="a short training, with gates of its own")
     size.add_argument("--full", action="store_true", help="the whole training (this is the default)")
-    parser.add_argument("--out", type=_folder, default=f"out/{example.name}", help="folder for all that is written")
+    parser.add_argument("--out", type=Path, default=Path("out") / example.name, help="folder for all that is written")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoints in --out")
     parser.add_argument("--show", action="store_true", help="open the pictures at the end")
     parser.add_argument(
@@ -120,15 +124,14 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _folder(text: str) -> Path:
-    """The folder, made now: that it cannot be written is not to be learned after the training."""
-    folder = Path(text)
+def _cannot_write(folder: Path) -> str:
+    """What keeps files from being written into a folder, which is made if need be; empty if nothing does."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            return folder
+            return ""
     except OSError as error:
-        raise argparse.ArgumentTypeError(f"cannot write into the folder {text}: {error}") from error
+        return f"cannot write into the folder {folder}: {error}"
 
 
 def _device(text: str) -> str:
