@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,8 @@ def shown(value: Any) -> str:
         return np.array2string(value, precision=6, threshold=50, separator=", ").replace("\n", "")
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, FunctionType):
+        return value.__name__  # without its address, which another run would not show
     return value if isinstance(value, str) else " ".join(repr(value).split())
 
 
