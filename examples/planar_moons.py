@@ -63,7 +63,7 @@ def learn(run: Run, name: str, held_out: tg.Tensor) -> Trained:
     rng, steps = run.rng.spawn(name), run.choose(quick=250, full=500)
     layers: list[Layer] = [Planar(2, rng=rng.spawn(f"layer {k}")) for k in range(LAYERS)]
     if name == "in the direct direction":
-        steps *= 2  # it learns more slowly
+        steps *= 2  # they cost less: no root is solved for
         layers = [Inverse(layer) for layer in layers]
     flow = Flow(layers)
     state = State(

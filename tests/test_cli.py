@@ -286,6 +286,22 @@ def test_the_device_and_resuming_reach_the_training(
         running.main(EXAMPLE, train, None, [*arguments, str(tmp_path / "whole"), "--resume", "--quick"])
 
 
+@pytest.mark.host
+def test_a_checkpoint_of_other_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures begun by one program and ended by another would belong to neither."""
+
+    def train(run: Run) -> dict[str, float]:
+        run.train(State(tg.zeros(()), run.rng.spawn("noise")), add_noise, 3, progress=False)
+        return {"score": 4.0}
+
+    out = ["--out", str(tmp_path)]
+    assert status(train, *out) == status(train, *out, "--resume") == 0
+    monkeypatch.setattr(running, "_code", lambda train: "edited since")
+    with pytest.raises(ValueError, match=r"belongs to a run with .* this one has .*'code': 'edited since'"):
+        running.main(EXAMPLE, train, None, [*out, "--resume"])
+    assert status(train, *out) == 0
+
+
 # --- tinygen models ---------------------------------------------------------------------------------------------------
 
 
