@@ -71,7 +71,7 @@ def with_colours(pixels: np.ndarray, colours: np.ndarray) -> Image:
 
     distinct, which = np.unique(_packed(pixels), return_inverse=True)
     nearest = _nearest(_unpacked(distinct), colours.astype(np.float64)).astype(np.uint8)
-    picture = Image.fromarray(nearest[which].reshape(pixels.shape[:2]), "P")
+    picture = Image.fromarray(nearest[which].reshape(pixels.shape[:2]))  # greys, until the palette says more
     picture.putpalette(colours.tobytes())
     return picture
 
